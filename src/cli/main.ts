@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+/** `strongroom`: one file per command, put together here. */
+import { Command } from "commander";
+import { clientCommand } from "./client.ts";
+import { serveCommand } from "./serve.ts";
+import { exitCode, printError } from "./terminal.ts";
+import { tokenCommand } from "./token.ts";
+
+const program = new Command("strongroom")
+  .description("HSM-backed Backup Key Vault")
+  .showHelpAfterError("hint: strongroom help")
+  .addCommand(tokenCommand())
+  .addCommand(serveCommand())
+  .addCommand(clientCommand());
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  printError(error);
+  process.exitCode = exitCode(error);
+}

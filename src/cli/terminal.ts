@@ -1,0 +1,54 @@
+/**
+ * What every command shares: data on stdout, people on stderr, one way to fail, one way to print a table.
+ */
+import { isStrongroomError } from "../base/errors.ts";
+
+/** A line for people. */
+export function say(line = ""): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** The result of a command, for machines. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+const colour = (code: number) => (text: string) =>
+  process.stdout.isTTY && !process.env["NO_COLOR"] ? `\u001b[${code}m${text}\u001b[0m` : text;
+export const bold: (text: string) => string = colour(1);
+export const red: (text: string) => string = colour(31);
+export const green: (text: string) => string = colour(32);
+export const yellow: (text: string) => string = colour(33);
+export const dim: (text: string) => string = colour(2);
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ESC starts every colour sequence
+const ANSI = /\u001b\[[0-9;]*m/g;
+
+/** Aligned columns; the heading is bold, cells may carry colour. */
+export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [heading.map(bold), ...rows];
+  const width = (cell: string): number => cell.replace(ANSI, "").length;
+  const widths = heading.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ""))));
+  return all
+    .map((row) =>
+      row
+        .map((cell, i) => cell + " ".repeat((widths[i] ?? 0) - width(cell)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** Exit codes: 0 done; 1 it did not work; 2 wrong usage or configuration. */
+export function exitCode(error: unknown): number {
+  const usage = ["usage", "config-invalid", "uri-invalid", "profile-invalid", "manifest-invalid"];
+  return isStrongroomError(error) && usage.includes(error.code) ? 2 : 1;
+}
+
+/** `strongroom: message`, then the hint. Causes are shown only where they are errors of ours. */
+export function printError(error: unknown): void {
+  say(`strongroom: ${error instanceof Error ? error.message : String(error)}`);
+  if (!isStrongroomError(error)) return;
+  if (isStrongroomError(error.cause)) say(`  because: ${error.cause.message}`);
+  if (error.hint) say(`hint: ${error.hint}`);
+}

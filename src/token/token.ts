@@ -1,0 +1,101 @@
+/**
+ * The token as the rest of Strongroom sees it: a list of steps goes in as one message, runs without
+ * interruption on one session of one worker, and its results come out. Everything else about PKCS#11
+ * (sessions, handles, vendors, recovery) stays behind this interface.
+ */
+
+/** A key of the hierarchy by its name in src/keys/roles.ts, e.g. `session`, `ake`, `share-kek.0`. */
+export type KeyName = string;
+
+/** CKM_ECDH1_DERIVE with CKD_NULL for each point (uncompressed, 65 bytes, on the curve): x-coordinates, 32 bytes. */
+export interface EcdhStep {
+  readonly op: "ecdh";
+  readonly key: KeyName;
+  readonly points: readonly Uint8Array[];
+}
+
+/** CKM_SHA256_HMAC: 32 bytes. */
+export interface HmacStep {
+  readonly op: "hmac";
+  readonly key: KeyName;
+  readonly data: Uint8Array;
+}
+
+/** CKM_ECDSA over a SHA-256 digest: r ‖ s, 64 bytes. */
+export interface SignStep {
+  readonly op: "sign";
+  readonly key: KeyName;
+  readonly digest: Uint8Array;
+}
+
+/**
+ * Generates an EC P-256 session key, derives with it for each point, wraps it under `kek` and destroys it.
+ * Points may name the new public key's own multiples only through their x-coordinates, as in `ecdh`.
+ */
+export interface CreateShareStep {
+  readonly op: "create-share";
+  readonly kek: KeyName;
+  readonly points: readonly Uint8Array[];
+}
+
+export interface WrappedShare {
+  /** The mechanism that wrapped it (a CKM number); needed to unwrap it on any later version of the profile. */
+  readonly mechanism: number;
+  readonly wrapped: Uint8Array;
+}
+
+export interface CreatedShare extends WrappedShare {
+  /** Uncompressed public key, 65 bytes. */
+  readonly publicKey: Uint8Array;
+  readonly xs: readonly Uint8Array[];
+}
+
+/** Unwraps a share as a non-extractable session object, derives for each point, destroys it: x-coordinates. */
+export interface EvaluateShareStep {
+  readonly op: "evaluate-share";
+  readonly kek: KeyName;
+  readonly share: WrappedShare;
+  readonly points: readonly Uint8Array[];
+}
+
+/** C_GenerateRandom. */
+export interface RandomStep {
+  readonly op: "random";
+  readonly length: number;
+}
+
+export type TokenStep = EcdhStep | HmacStep | SignStep | CreateShareStep | EvaluateShareStep | RandomStep;
+
+interface StepResults {
+  ecdh: readonly Uint8Array[];
+  hmac: Uint8Array;
+  sign: Uint8Array;
+  "create-share": CreatedShare;
+  "evaluate-share": readonly Uint8Array[];
+  random: Uint8Array;
+}
+
+export type ResultOf<S extends TokenStep> = StepResults[S["op"]];
+export type ResultsOf<S extends readonly TokenStep[]> = { -readonly [I in keyof S]: ResultOf<S[I]> };
+
+/** The one interface through which the vault uses its secrets. */
+export interface Token {
+  /**
+   * Runs the steps in order. Either all results come back or the call throws; session objects made on the
+   * way are destroyed in both cases.
+   *
+   * @throws token-absent, token-busy, token-timeout, token-failed (retryable); pin-incorrect, pin-locked,
+   *   token-refused, key-missing (not retryable)
+   */
+  run<const S extends readonly TokenStep[]>(steps: S): Promise<ResultsOf<S>>;
+}
+
+/** What `/readyz` and `/metrics` want to know of it. */
+export interface TokenHealth {
+  readonly ready: boolean;
+  /** Why not, in one line, where it is not ready. */
+  readonly reason?: string | undefined;
+  readonly workers: number;
+  readonly workersReady: number;
+  readonly queued: number;
+}

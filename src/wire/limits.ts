@@ -1,0 +1,32 @@
+/** Every size and time that the protocol bounds, once. Sizes in bytes. */
+
+/** Compressed SEC1 point of P-256; scalars, hashes, MACs and x-coordinates (RFC 9807: Npk, Nx, Nm, Nh). */
+export const POINT_BYTES = 33;
+export const UNCOMPRESSED_POINT_BYTES = 65;
+export const HASH_BYTES = 32;
+
+/** RFC 9807 messages for P256-SHA256. */
+export const REGISTRATION_RECORD_BYTES = 129; // client_public_key 33 + masking_key 32 + envelope 64
+export const KE1_BYTES = 98; // blinded 33 + client_nonce 32 + client_keyshare 33
+export const KE2_BYTES = 259; // evaluated 33 + masking_nonce 32 + masked_response 97 + server_nonce 32 + keyshare 33 + mac 32
+export const KE3_BYTES = 32;
+
+/** AES-256-GCM of a 32-byte key: nonce 12 + ciphertext 32 + tag 16. */
+export const SEALED_KEY_BYTES = 60;
+/** ECDSA P-256, r ‖ s. */
+export const SIGNATURE_BYTES = 64;
+export const RECORD_ID_BYTES = 32;
+export const KEY_ID_BYTES = 8;
+export const WRITE_ID_BYTES = 16;
+
+/** An account token (JWT) and a cookie as they travel. */
+export const MAX_ACCOUNT_TOKEN_BYTES = 4096;
+export const MAX_COOKIE_BYTES = 8192;
+/** The whole sealed request; the service refuses longer bodies before it reads them. */
+export const MAX_REQUEST_BYTES = 32_768;
+/** Plaintexts are padded to a multiple of this, so that a front end cannot tell operations apart by size. */
+export const PADDING_BYTES = 2048;
+
+/** Cookies live this long, account tokens at most that long (milliseconds). */
+export const COOKIE_LIFETIME_MS = 120_000;
+export const MAX_ACCOUNT_TOKEN_LIFETIME_MS = 600_000;

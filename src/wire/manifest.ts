@@ -1,0 +1,93 @@
+/**
+ * The fleet manifest: the public keys and roles of a fleet (design §2, §3). JSON, hashed and pinned by its
+ * exact bytes and never by a re-serialisation.
+ */
+import { z } from "zod";
+import { fromUtf8, utf8 } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
+
+export type ManifestRole = "identity" | "session" | "ake";
+
+export interface ManifestKey {
+  /** First 8 bytes of SHA-256 over the uncompressed point, hex. */
+  readonly kid: string;
+  readonly role: ManifestRole;
+  /** The site whose key it is; absent for keys of the whole fleet. */
+  readonly site?: string | undefined;
+  readonly algorithm: "P-256";
+  /** Uncompressed SEC1 point, 65 bytes, hex. */
+  readonly publicKey: string;
+}
+
+export interface ManifestSite {
+  readonly name: string;
+  /** Where clients reach it, e.g. `https://site-a.example`. */
+  readonly url: string;
+  readonly tokenSerial: string;
+}
+
+export interface Manifest {
+  readonly type: "strongroom/fleet-manifest/v1";
+  readonly fleet: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly createdAt: number;
+  readonly policy: { readonly threshold: number; readonly maxAttempts: number };
+  readonly sites: readonly ManifestSite[];
+  readonly keys: readonly ManifestKey[];
+}
+
+const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and hyphens");
+
+const schema: z.ZodType<Manifest> = z.strictObject({
+  type: z.literal("strongroom/fleet-manifest/v1"),
+  fleet: name,
+  createdAt: z.number().int().nonnegative().safe(),
+  policy: z.strictObject({
+    threshold: z.number().int().min(1).max(7),
+    maxAttempts: z.number().int().min(1).max(100),
+  }),
+  sites: z
+    .array(z.strictObject({ name, url: z.url(), tokenSerial: z.string().max(64) }))
+    .min(1)
+    .max(7),
+  keys: z
+    .array(
+      z.strictObject({
+        kid: z.string().regex(/^[0-9a-f]{16}$/),
+        role: z.enum(["identity", "session", "ake"]),
+        site: name.optional(),
+        algorithm: z.literal("P-256"),
+        publicKey: z.string().regex(/^04[0-9a-f]{128}$/),
+      }),
+    )
+    .min(3)
+    .max(64),
+});
+
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  return utf8(`${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/** @throws manifest-invalid */
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(fromUtf8(bytes));
+  } catch (cause) {
+    throw new StrongroomError("manifest-invalid", "the manifest is not JSON", { cause });
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new StrongroomError("manifest-invalid", `manifest: ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+/** The key of a role (and site, for keys of one site). @throws manifest-invalid */
+export function manifestKey(manifest: Manifest, role: ManifestRole, site?: string): ManifestKey {
+  const key = manifest.keys.find((candidate) => candidate.role === role && candidate.site === site);
+  if (key) return key;
+  throw new StrongroomError(
+    "manifest-invalid",
+    `the manifest has no ${role} key${site ? ` of ${site}` : ""}`,
+  );
+}
