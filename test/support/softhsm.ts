@@ -42,7 +42,7 @@ const MODULES = [
 
 /** The installed SoftHSM module; a test without it fails, it is not skipped. */
 export function softHsmModule(): string {
-  const named = process.env["SOFTHSM2_MODULE"];
+  const named = process.env.SOFTHSM2_MODULE;
   const found = (named === undefined ? MODULES : [named]).find((path) => existsSync(path));
   if (found === undefined) {
     throw new Error("libsofthsm2.so not found: install the package softhsm2 or set SOFTHSM2_MODULE");
@@ -89,7 +89,7 @@ export function createSoftHsm(label: string = `test-${randomBytes(4).toString("h
   execFileSync(process.execPath, ["-e", INITIALISE], {
     stdio: ["ignore", "ignore", "pipe"],
     env: {
-      PATH: process.env["PATH"],
+      PATH: process.env.PATH,
       ...env,
       PKCS11JS: createRequire(import.meta.url).resolve("pkcs11js"),
       MODULE: module,
