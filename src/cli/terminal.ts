@@ -1,6 +1,7 @@
 /**
  * What every command shares: data on stdout, people on stderr, one way to fail, one way to print a table.
  */
+import { stripVTControlCharacters } from "node:util";
 import { isStrongroomError } from "../base/errors.ts";
 
 /** A line for people. */
@@ -14,20 +15,17 @@ export function printJson(value: unknown): void {
 }
 
 const colour = (code: number) => (text: string) =>
-  process.stdout.isTTY && !process.env["NO_COLOR"] ? `\u001b[${code}m${text}\u001b[0m` : text;
+  process.stdout.isTTY && !process.env.NO_COLOR ? `\u001b[${code}m${text}\u001b[0m` : text;
 export const bold: (text: string) => string = colour(1);
 export const red: (text: string) => string = colour(31);
 export const green: (text: string) => string = colour(32);
 export const yellow: (text: string) => string = colour(33);
 export const dim: (text: string) => string = colour(2);
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: ESC starts every colour sequence
-const ANSI = /\u001b\[[0-9;]*m/g;
-
 /** Aligned columns; the heading is bold, cells may carry colour. */
 export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [heading.map(bold), ...rows];
-  const width = (cell: string): number => cell.replace(ANSI, "").length;
+  const width = (cell: string): number => stripVTControlCharacters(cell).length;
   const widths = heading.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ""))));
   return all
     .map((row) =>
