@@ -84,7 +84,9 @@ ensure_modules() {
   want="$(node -p process.versions.modules) $(sha256sum "$root/package-lock.json" | cut -d' ' -f1)"
   have=$(cat "$root/node_modules/.strongroom" 2>/dev/null || true)
   [ "$want" = "$have" ] && return
-  run "npm packages" npm ci --prefix "$root" --no-audit --no-fund
+  # Not `npm ci`: npm 11 refuses a lock file that lacks the optional packages of other platforms. The lock file
+  # still decides every version and hash, and is not written.
+  run "npm packages" npm install --prefix "$root" --no-save --no-audit --no-fund
   printf '%s' "$want" >"$root/node_modules/.strongroom"
 }
 
