@@ -67,6 +67,20 @@ export function invert(value: bigint): bigint {
   return mod(t0);
 }
 
+/** The inverses of several values for the price of one inversion (Montgomery). Public values only. */
+export function invertAll(values: readonly bigint[]): readonly bigint[] {
+  const products = values.reduce<bigint[]>((all, value) => [...all, mod((all.at(-1) ?? 1n) * value)], []);
+  let inverse = invert(products.at(-1) ?? 1n);
+  return values
+    .map((_, i) => values.length - 1 - i)
+    .map((i) => {
+      const out = mod(inverse * (products[i - 1] ?? 1n));
+      inverse = mod(inverse * (values[i] ?? 1n));
+      return out;
+    })
+    .reverse();
+}
+
 /** x³ − 3x + b mod p. */
 export function curve(x: bigint): bigint {
   return mod((x * x - 3n) * x + B);

@@ -39,6 +39,7 @@ import {
   toBigInt,
 } from "./p256.ts";
 
+const BIAS = 3n * FIELD_PRIME * FIELD_PRIME;
 const X = { start: 1, end: 33 };
 
 function sameX(a: Uint8Array, b: Uint8Array): boolean {
@@ -72,7 +73,8 @@ export function pointFromChord(
   const gap = difference.x - x1;
   if (gap === 0n) return undefined;
   const f1 = curve(x1);
-  const numerator = curve(difference.x) + f1 - (difference.x + x1 + x2) * mod(gap * gap);
+  // 3p² makes it positive whatever x1 and x2 are: reducing a secret must not branch on a sign.
+  const numerator = BIAS + curve(difference.x) + f1 - (difference.x + x1 + x2) * mod(gap * gap);
   const y = mod(mod(numerator) * inverse);
   return mod(y * y) === f1 ? { x: x1, y } : undefined;
 }
