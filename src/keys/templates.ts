@@ -1,0 +1,162 @@
+/**
+ * What every key of the hierarchy looks like on a token, derived from ROLES and nothing else. Provisioning
+ * creates by this table and checks by it.
+ *
+ * Everything is said explicitly: CKA_PRIVATE, CKA_EXTRACTABLE, CKA_MODIFIABLE and CKA_COPYABLE have defaults
+ * that differ between devices, and a usage flag that is left out is granted by some of them.
+ */
+import { createHash } from "node:crypto";
+import { fromHex, utf8 } from "../base/bytes.ts";
+import { type AttributeName, KEY_TYPE, OBJECT_CLASS, type Template } from "../token/attributes.ts";
+import type { KeySpec, KeyType, Role, RoleName, Usage } from "./roles.ts";
+import { ROLES } from "./roles.ts";
+
+/**
+ * Where a key stands between birth and seal (design §3).
+ * sealed: made unextractable, for good. open: may still travel, under a trusted key only.
+ * sealed-later: was open, or arrived by unwrapping, and has been sealed since.
+ */
+export type Stage = "sealed" | "open" | "sealed-later";
+
+/** What a token can do with attributes; `driverTraits` and `Profile` say it per device. */
+export interface AttributeSupport {
+  readonly modifiable: boolean;
+  readonly copyable: boolean;
+  /** The token knows CKA_WRAP_WITH_TRUSTED. */
+  readonly wrapWithTrusted: boolean;
+  /** EXTRACTABLE can be turned to false on an existing key; otherwise sealing is copy and destroy. */
+  readonly seal: boolean;
+}
+
+/** One object: the template it is made with, and the attributes it must show afterwards. */
+export interface ObjectTemplate {
+  readonly create: Template;
+  readonly expect: Template;
+}
+
+/** A secret key, or both halves of a pair. */
+export type KeyTemplates =
+  | { readonly kind: "secret"; readonly secret: ObjectTemplate }
+  | { readonly kind: "pair"; readonly private: ObjectTemplate; readonly public: ObjectTemplate };
+
+/** OID 1.2.840.10045.3.1.7, DER: P-256. */
+const P256_PARAMS = "06082a8648ce3d030107";
+
+interface TypeRow {
+  readonly keyType: number;
+  readonly kind: KeyTemplates["kind"];
+  /** Given to C_GenerateKey or to the public half; what the object then has. */
+  readonly shape: Template;
+}
+
+const TYPES: Readonly<Record<KeyType, TypeRow>> = {
+  "ec-p256": { keyType: KEY_TYPE.EC, kind: "pair", shape: { EC_PARAMS: fromHex(P256_PARAMS) } },
+  "rsa-3072": {
+    keyType: KEY_TYPE.RSA,
+    kind: "pair",
+    shape: { MODULUS_BITS: 3072, PUBLIC_EXPONENT: fromHex("010001") },
+  },
+  "aes-256": { keyType: KEY_TYPE.AES, kind: "secret", shape: { VALUE_LEN: 32 } },
+  "generic-256": { keyType: KEY_TYPE["generic secret"], kind: "secret", shape: { VALUE_LEN: 32 } },
+};
+
+/** Usage flags that each class of object has; those a role does not name are false. */
+const FLAGS = {
+  secret: ["ENCRYPT", "DECRYPT", "SIGN", "VERIFY", "WRAP", "UNWRAP", "DERIVE"],
+  private: ["DECRYPT", "SIGN", "SIGN_RECOVER", "UNWRAP", "DERIVE"],
+  public: ["ENCRYPT", "VERIFY", "VERIFY_RECOVER", "WRAP", "DERIVE"],
+} as const satisfies Record<string, readonly AttributeName[]>;
+
+/** What the public half does for each usage of the private one; an ECDH public key is only read. */
+const COUNTERPART: Readonly<Record<Usage, AttributeName | undefined>> = {
+  sign: "VERIFY",
+  decrypt: "ENCRYPT",
+  unwrap: "WRAP",
+  wrap: undefined,
+  derive: undefined,
+};
+const FLAG: Readonly<Record<Usage, AttributeName>> = {
+  sign: "SIGN",
+  derive: "DERIVE",
+  wrap: "WRAP",
+  unwrap: "UNWRAP",
+  decrypt: "DECRYPT",
+};
+
+function flags(kind: keyof typeof FLAGS, role: Role): Template {
+  const granted = role.usage.map((usage) => (kind === "public" ? COUNTERPART[usage] : FLAG[usage]));
+  return Object.fromEntries(FLAGS[kind].map((flag) => [flag, granted.includes(flag)]));
+}
+
+/** CKA_ID: the same for both halves of a pair and on every site, 16 bytes. */
+export function keyId(label: string): Uint8Array {
+  return Uint8Array.from(createHash("sha256").update(utf8(label)).digest().subarray(0, 16));
+}
+
+/** The stage at which a role's keys are made in a fleet that needs no transport. */
+export function stageAtBirth(role: RoleName, needsTransport: boolean): Stage {
+  return needsTransport && ROLES[role].life === "sealed" ? "open" : "sealed";
+}
+
+/** The templates of one key at one stage on a token of that support. */
+export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupport): KeyTemplates {
+  const role = ROLES[spec.role];
+  const { keyType, kind, shape } = TYPES[role.type];
+  const open = stage === "open";
+  const common: Template = {
+    TOKEN: true,
+    LABEL: spec.label,
+    ID: keyId(spec.label),
+    KEY_TYPE: keyType,
+  };
+  // Sealing changes EXTRACTABLE, which MODIFIABLE=false would forbid; where it needs a copy, so would COPYABLE.
+  const frozen = (modifiable: boolean, copyable: boolean): Template => ({
+    ...(support.modifiable ? { MODIFIABLE: modifiable } : {}),
+    ...(support.copyable ? { COPYABLE: copyable } : {}),
+  });
+  const protection: Template = {
+    PRIVATE: true,
+    SENSITIVE: true,
+    EXTRACTABLE: open,
+    // On a sealed key it changes nothing, and says the same in every stage.
+    ...(support.wrapWithTrusted ? { WRAP_WITH_TRUSTED: true } : {}),
+    ...frozen(stage !== "sealed", open && !support.seal),
+  };
+  // A key that arrived by unwrapping is not LOCAL; one that was ever extractable stays marked so.
+  const provenance: Template =
+    stage === "sealed"
+      ? { LOCAL: true, ALWAYS_SENSITIVE: true, NEVER_EXTRACTABLE: true }
+      : { ...(open ? { LOCAL: true, ALWAYS_SENSITIVE: true } : {}) };
+
+  if (kind === "secret") {
+    const create: Template = {
+      CLASS: OBJECT_CLASS["secret key"],
+      ...common,
+      ...shape,
+      ...protection,
+      ...flags("secret", role),
+    };
+    return { kind, secret: { create, expect: { ...create, ...provenance } } };
+  }
+  const privateKey: Template = {
+    CLASS: OBJECT_CLASS["private key"],
+    ...common,
+    ...protection,
+    ...flags("private", role),
+  };
+  const publicKey: Template = {
+    CLASS: OBJECT_CLASS["public key"],
+    ...common,
+    ...shape,
+    PRIVATE: false,
+    ...frozen(false, false),
+    ...flags("public", role),
+  };
+  // The private half takes its curve from the public template; that it has the right one is checked on it too.
+  const curve: Template = shape.EC_PARAMS === undefined ? {} : { EC_PARAMS: shape.EC_PARAMS };
+  return {
+    kind,
+    private: { create: privateKey, expect: { ...privateKey, ...curve, ...provenance } },
+    public: { create: publicKey, expect: publicKey },
+  };
+}
