@@ -28,13 +28,13 @@ const engine: ECDH = createECDH("prime256v1");
 export function randomScalar(): Uint8Array {
   for (;;) {
     const scalar = randomBytes(SCALAR_BYTES);
-    if (scalar.compare(ONE) > 0 && scalar.compare(LIMIT) < 0) return scalar;
+    if (scalar.compare(ONE) > 0 && scalar.compare(LIMIT) < 0) return Uint8Array.from(scalar);
   }
 }
 
 /** e + 1, big endian, without a branch on e. */
 function successor(scalar: Uint8Array): Uint8Array {
-  const out = scalar.slice();
+  const out = Uint8Array.from(scalar);
   let carry = 1;
   for (let i = out.length - 1; i >= 0; i--) {
     carry += out[i] ?? 0;

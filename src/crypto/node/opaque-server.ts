@@ -54,10 +54,13 @@ export interface LoginInput {
   readonly serverPublicKey: Uint8Array;
   /** ake·clientKeyshare, uncompressed, 65 bytes. The caller wipes it. */
   readonly staticDh: Uint8Array;
-  /** client_identity and server_identity (RFC 9807 §4); text stands for its UTF-8. */
+  /**
+   * client_identity and server_identity (RFC 9807 §10.3); text stands for its UTF-8. Always given: the RFC's
+   * default, the public keys, would bind a login to no account.
+   */
   readonly clientIdentity: string | Uint8Array;
   readonly serverIdentity: string | Uint8Array;
-  /** The application's context (RFC 9807 §6.4.2.1 and §10.2); empty where absent. */
+  /** The application's context (RFC 9807 §6.4.2.1); empty where absent. */
   readonly context?: Uint8Array | undefined;
   readonly randomness?: LoginRandomness | undefined;
 }
@@ -81,7 +84,7 @@ export function parseKe1(ke1: Uint8Array): Ke1 {
   requireLength(ke1, KE1_BYTES, "KE1");
   return {
     blindedElement: decompressPoint(ke1.subarray(0, POINT_BYTES)),
-    clientNonce: ke1.slice(POINT_BYTES, POINT_BYTES + NONCE_BYTES),
+    clientNonce: Uint8Array.from(ke1.subarray(POINT_BYTES, POINT_BYTES + NONCE_BYTES)),
     clientKeyshare: decompressPoint(ke1.subarray(POINT_BYTES + NONCE_BYTES)),
   };
 }
@@ -91,13 +94,13 @@ export function parseRegistrationRecord(record: Uint8Array): RegistrationRecord 
   requireLength(record, REGISTRATION_RECORD_BYTES, "the registration record");
   return {
     clientPublicKey: decompressPoint(record.subarray(0, POINT_BYTES)),
-    maskingKey: record.slice(POINT_BYTES, POINT_BYTES + HASH_BYTES),
-    envelope: record.slice(POINT_BYTES + HASH_BYTES),
+    maskingKey: Uint8Array.from(record.subarray(POINT_BYTES, POINT_BYTES + HASH_BYTES)),
+    envelope: Uint8Array.from(record.subarray(POINT_BYTES + HASH_BYTES)),
   };
 }
 
 /**
- * DeriveDiffieHellmanKeyPair (RFC 9807 §6.4.1.1) = DeriveKeyPair of RFC 9497 §3.2.1. Only vectors need it: a
+ * DeriveDiffieHellmanKeyPair (RFC 9807 §6.4.1.2) = DeriveKeyPair of RFC 9497 §3.2.1. Only vectors need it: a
  * random scalar has the same distribution and costs three milliseconds less.
  *
  * @returns private key, 32 bytes; public key, compressed
@@ -116,7 +119,7 @@ function vector16(value: string | Uint8Array): Uint8Array {
   return concat(uintBE(bytes.length, 2), bytes);
 }
 
-/** Derive-Secret(secret, label, transcriptHash) by Expand-Label (RFC 9807 §6.4.2.2). */
+/** Derive-Secret(secret, label, transcriptHash) by Expand-Label (RFC 9807 §6.4.2.1). */
 function deriveSecret(secret: Uint8Array, label: string, transcriptHash: Uint8Array): Uint8Array {
   const name = utf8(`OPAQUE-${label}`);
   return expand(
@@ -183,7 +186,7 @@ export function startLogin(input: LoginInput): LoginStarted {
     keyshare.publicKey,
   );
 
-  // TripleDHIKM (§6.4.2.3): ephemeral·ephemeral, static·ephemeral, ephemeral·static.
+  // ikm (§6.4.4): ephemeral·ephemeral, static·ephemeral, ephemeral·static.
   const [dh1 = EMPTY, dh3 = EMPTY] = keyshare.products;
   const dh2 = compressPoint(input.staticDh);
   const prk = extract(EMPTY, dh1, dh2, dh3);

@@ -126,7 +126,8 @@ export function decompressPoint(compressed: Uint8Array): Uint8Array {
 export function compressPoint(point: Uint8Array): Uint8Array {
   if (point.length !== UNCOMPRESSED_POINT_BYTES || point[0] !== 0x04)
     throw invalid("not an uncompressed P-256 point");
-  const out = point.slice(0, POINT_BYTES);
+  // Not `slice`: on a Buffer that would be a view, and the caller's point would change.
+  const out = Uint8Array.from(point.subarray(0, POINT_BYTES));
   out[0] = 0x02 | ((point[64] ?? 0) & 1);
   return out;
 }

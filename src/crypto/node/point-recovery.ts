@@ -96,7 +96,9 @@ export function recoverProduct(
   if (sameX(point, GENERATOR)) {
     toAffine(point);
     if (xs.length !== 0) throw new StrongroomError("internal", "k·(±G) needs no derivation");
-    return equal(point, GENERATOR) ? publicKey.slice() : fromAffine({ x: known.x, y: mod(-known.y) });
+    return equal(point, GENERATOR)
+      ? Uint8Array.from(publicKey)
+      : fromAffine({ x: known.x, y: mod(-known.y) });
   }
   const [x1, x2] = xs;
   if (xs.length !== 2 || x1?.length !== 32 || x2?.length !== 32)
