@@ -69,16 +69,19 @@ export function invert(value: bigint): bigint {
 
 /** The inverses of several values for the price of one inversion (Montgomery). Public values only. */
 export function invertAll(values: readonly bigint[]): readonly bigint[] {
-  const products = values.reduce<bigint[]>((all, value) => [...all, mod((all.at(-1) ?? 1n) * value)], []);
-  let inverse = invert(products.at(-1) ?? 1n);
-  return values
-    .map((_, i) => values.length - 1 - i)
-    .map((i) => {
-      const out = mod(inverse * (products[i - 1] ?? 1n));
-      inverse = mod(inverse * (values[i] ?? 1n));
-      return out;
-    })
-    .reverse();
+  const prefixes: bigint[] = [];
+  let product = 1n;
+  for (const value of values) {
+    prefixes.push(product);
+    product = mod(product * value);
+  }
+  let inverse = invert(product);
+  const out: bigint[] = [];
+  for (const [i, value] of [...values.entries()].reverse()) {
+    out[i] = mod(inverse * (prefixes[i] ?? 1n));
+    inverse = mod(inverse * value);
+  }
+  return out;
 }
 
 /** x³ − 3x + b mod p. */
