@@ -29,7 +29,7 @@ const keyWrap: z.ZodType<KeyWrap> = z.strictObject({
 const extraAttribute: z.ZodType<ExtraAttribute> = z.strictObject({ attribute: number32, value: hex });
 const oaep: z.ZodType<Oaep> = z.strictObject({
   hashes: z.array(z.enum(["sha1", "sha256", "sha384", "sha512"])).min(1),
-  wraps: z.enum(["secret", "any"]),
+  wraps: z.enum(["secret", "any", "unknown"]),
 });
 
 const schema: z.ZodType<Profile> = z.strictObject({
@@ -158,4 +158,22 @@ export function loadProfile(nameOrPath: string): Profile {
     });
   }
   return parseProfile(text, isPath ? file : `hsm-config/profiles/${basename(file)}`);
+}
+
+/**
+ * The profile for a module by the name of its file, for those who did not say `--profile`.
+ * @throws profile-invalid where no profile, or more than one, knows such a file
+ */
+export function profileForModule(path: string): Profile {
+  const found = profileNames()
+    .map(loadProfile)
+    .filter(({ modules }) => {
+      const known = modules.value === "unknown" ? [] : modules.value;
+      return known.some((candidate) => basename(candidate) === basename(path));
+    });
+  const [profile, other] = found;
+  if (profile && !other) return profile;
+  throw new StrongroomError("profile-invalid", `no single token profile is about ${basename(path)}`, {
+    hint: `name one by --profile: ${(other ? found.map(({ name }) => name) : profileNames()).join(", ")}`,
+  });
 }

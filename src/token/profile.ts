@@ -41,7 +41,7 @@ export interface ExtraAttribute {
 export interface Oaep {
   readonly hashes: readonly ("sha1" | "sha256" | "sha384" | "sha512")[];
   /** What C_WrapKey takes under it. */
-  readonly wraps: "secret" | "any";
+  readonly wraps: Known<"secret" | "any">;
 }
 
 /** pin: as it is. user-password: `name:password` in one string. protected-path: typed at the device. */
