@@ -1,0 +1,122 @@
+/**
+ * Sessions and token lists for commands (provision, inventory, doctor): by URI and profile name, in this
+ * process. The vault itself goes through the pool.
+ */
+import { StrongroomError } from "../base/errors.ts";
+import { modulePath, startModule } from "./connection.ts";
+import { CKF_TOKEN, CKU } from "./cryptoki.ts";
+import { acquireModule, type ModuleInfo, releaseModule, type TokenInfo } from "./module.ts";
+import { type PinPrompt, withPin } from "./pin.ts";
+import { type DriverTraits, driverTraits, type Profile } from "./profile.ts";
+import { loadProfile } from "./profile-file.ts";
+import { type TokenKey, TokenSession } from "./session.ts";
+import { parseTokenUri, type TokenUri } from "./uri.ts";
+
+export interface SessionConfig {
+  /** pkcs11: URI of the token. */
+  readonly uri: string;
+  /** Name or path of its profile. */
+  readonly profile: string;
+  readonly keys?: readonly TokenKey[] | undefined;
+}
+
+export interface OpenOptions {
+  readonly readOnly?: boolean | undefined;
+  readonly login?: "user" | "so" | "none" | undefined;
+  /** Asked where neither pin-source nor the device's own keypad gives the PIN; always for the security officer. */
+  readonly prompt?: PinPrompt | undefined;
+}
+
+export interface OpenedSession {
+  readonly session: TokenSession;
+  readonly profile: Profile;
+}
+
+/**
+ * Opens a session and logs in; call `session.close()` in `finally`.
+ * @throws uri-invalid, profile-invalid, module-failed, token-absent, pin-incorrect, pin-locked, pin-unavailable
+ */
+export async function openSession(config: SessionConfig, options: OpenOptions = {}): Promise<OpenedSession> {
+  const uri = parseTokenUri(config.uri);
+  const profile = loadProfile(config.profile);
+  const traits = driverTraits(profile);
+  const { readOnly, login = "user", prompt } = options;
+  const ask = login === "so" || (login === "user" && uri.pinSource === undefined && !hasKeypad(traits));
+  const pin = ask && prompt ? await prompt() : undefined;
+  // The URI's pin-source is the user's PIN; trying it as the security officer's would cost an attempt.
+  if (login === "so" && !pin)
+    throw new StrongroomError("pin-unavailable", "the security officer's PIN is asked for at a terminal");
+  try {
+    return { session: new TokenSession({ uri, traits, keys: config.keys, readOnly, login, pin }), profile };
+  } finally {
+    pin?.fill(0);
+  }
+}
+
+const hasKeypad = (traits: DriverTraits): boolean => traits.login === "protected-path";
+
+export interface TokenList {
+  readonly module: ModuleInfo & { readonly path: string };
+  /** Initialised tokens. */
+  readonly tokens: readonly TokenInfo[];
+  /** Present tokens that have no label and no keys yet. */
+  readonly uninitialised: number;
+}
+
+/** What a module shows without anybody logging in. @throws module-failed, token-absent */
+export function listTokens(uri: TokenUri, modules: readonly string[]): TokenList {
+  const module = startModule(uri, modules);
+  try {
+    const infos = module.slots().map((slot) => module.tokenInfo(slot));
+    const tokens = infos.filter(({ flags }) => (flags & CKF_TOKEN.TOKEN_INITIALIZED) !== 0);
+    return {
+      module: { path: module.path, ...module.moduleInfo() },
+      tokens,
+      uninitialised: infos.length - tokens.length,
+    };
+  } finally {
+    releaseModule(module);
+  }
+}
+
+/**
+ * Initialises a token that has no label yet as the one the URI names, and sets its user PIN. A token that is
+ * initialised is never touched: C_InitToken destroys all its keys.
+ * @param soPin, userPin wiped here
+ * @throws usage where the URI has no label or such a token exists; token-absent where none is free
+ */
+export function initialiseToken(
+  uri: TokenUri,
+  modules: readonly string[],
+  soPin: Uint8Array,
+  userPin: Uint8Array,
+): TokenInfo {
+  const label = uri.token;
+  if (label === undefined) throw new StrongroomError("usage", "the URI names no label: add token=");
+  const module = acquireModule(modulePath(uri, modules), uri.libraryParameters);
+  try {
+    const all = module.slots().map((slot) => ({ slot, info: module.tokenInfo(slot) }));
+    if (all.some(({ info }) => info.label === label))
+      throw new StrongroomError("usage", `a token ${label} exists already`, {
+        hint: "initialising it again would destroy its keys",
+      });
+    const free = all.find(({ info }) => (info.flags & CKF_TOKEN.TOKEN_INITIALIZED) === 0);
+    if (!free) throw new StrongroomError("token-absent", "no token is free to be initialised");
+    const officer = Uint8Array.from(soPin);
+    withPin(soPin, (text) => module.initToken(free.slot, text, label));
+    // Some modules give the token a new slot.
+    const made = module.slots().find((slot) => module.tokenInfo(slot).label === label);
+    if (!made) throw new StrongroomError("token-failed", "the initialised token does not show up");
+    const session = module.openSession(made, 6);
+    try {
+      withPin(officer, (text) => module.login(session, CKU.so, text));
+      withPin(userPin, (text) => module.initPin(session, text));
+      module.logout(session);
+    } finally {
+      module.closeSession(session);
+    }
+    return module.tokenInfo(made);
+  } finally {
+    releaseModule(module);
+  }
+}

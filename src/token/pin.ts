@@ -1,0 +1,78 @@
+/**
+ * PINs come from a file, from the device's own keypad or from the person at the terminal; never from argv,
+ * never from a URI. The binding takes a PIN as a string, which cannot be wiped, so it lives as one for the
+ * duration of C_Login only; the buffers it came from are wiped.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { wipe } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
+import type { TokenUri } from "./uri.ts";
+
+/** Asks the person at the terminal; the caller wipes what it gets. */
+export type PinPrompt = () => Promise<Uint8Array>;
+
+/** `file:/path`, `file:///path` or `/path`, as uri.ts lets them through. */
+function pinPath(source: string): string {
+  return (source.startsWith("file:") ? source.slice(5) : source).replace(/^\/\/(?=\/)/, "");
+}
+
+/**
+ * The PIN in a file, without one trailing line end. The file must belong to its reader alone: whoever else
+ * can read it has the token.
+ * @throws pin-unavailable
+ */
+export function readPinFile(source: string): Uint8Array {
+  const path = pinPath(source);
+  let bytes: Buffer;
+  let mode: number;
+  try {
+    mode = statSync(path).mode;
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new StrongroomError("pin-unavailable", `cannot read the PIN file ${path}`, {
+      cause,
+      hint: "create it with mode 0600, owned by the user that runs strongroom",
+    });
+  }
+  if ((mode & 0o077) !== 0) {
+    wipe(bytes);
+    throw new StrongroomError("pin-unavailable", `the PIN file ${path} can be read by others`, {
+      hint: `chmod 600 ${path}`,
+    });
+  }
+  const end =
+    bytes.at(-1) !== 0x0a ? bytes.length : bytes.at(-2) === 0x0d ? bytes.length - 2 : bytes.length - 1;
+  const pin = Uint8Array.from(bytes.subarray(0, end));
+  wipe(bytes);
+  if (pin.length > 0) return pin;
+  throw new StrongroomError("pin-unavailable", `the PIN file ${path} is empty`, {
+    hint: "put the PIN on its first line",
+  });
+}
+
+/**
+ * The PIN for a token.
+ * @param protectedPath the token asks for its PIN itself (CKF_PROTECTED_AUTHENTICATION_PATH)
+ * @param given what a person typed
+ * @returns undefined where the device asks
+ * @throws pin-unavailable
+ */
+export function pinFor(uri: TokenUri, protectedPath: boolean, given?: Uint8Array): Uint8Array | undefined {
+  if (given) return Uint8Array.from(given);
+  if (uri.pinSource !== undefined) return readPinFile(uri.pinSource);
+  if (protectedPath) return undefined;
+  throw new StrongroomError("pin-unavailable", "nothing says where the PIN is", {
+    hint: "add pin-source=file:/absolute/path to the token's URI",
+  });
+}
+
+/** Calls `use` with the PIN as the binding wants it, and wipes the bytes. */
+export function withPin<R>(pin: Uint8Array | undefined, use: (text: string) => R): R {
+  // The binding cannot pass a null pointer: an empty string is the nearest it has to "ask for it yourself".
+  if (pin === undefined) return use("");
+  try {
+    return use(Buffer.from(pin.buffer, pin.byteOffset, pin.byteLength).toString("utf8"));
+  } finally {
+    wipe(pin);
+  }
+}
