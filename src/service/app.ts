@@ -1,0 +1,178 @@
+/**
+ * The express applications: what the public sees and what operators see.
+ *
+ * `POST /v1/vault` has a way past express, because express's wrapping of requests and its router cost more than
+ * everything else that the host does for a request except cryptography. Other spellings of that path (a query, a
+ * trailing slash) reach the same route through express.
+ */
+import { createHash } from "node:crypto";
+import type { RequestListener } from "node:http";
+import express, { type Express, type NextFunction, type Request, type Response } from "express";
+import helmet from "helmet";
+import { StrongroomError } from "../base/errors.ts";
+import { clientAddress, type TrustsProxy } from "./client-address.ts";
+import type { ServiceLog } from "./log.ts";
+import type { RequestKind, ServiceMetrics } from "./metrics.ts";
+import { ours, sendError } from "./plain-error.ts";
+import type { RateLimiter } from "./rate-limit.ts";
+import type { Readiness } from "./readiness.ts";
+import type { VaultRoute } from "./vault-route.ts";
+
+export interface AppOptions {
+  readonly vault: VaultRoute;
+  readonly manifestBytes: Uint8Array;
+  readonly readiness: () => Promise<Readiness>;
+  readonly metrics: ServiceMetrics;
+  readonly log: ServiceLog;
+  readonly limiter: RateLimiter;
+  readonly trusts: TrustsProxy | undefined;
+  /** Whether /healthz, /readyz and /metrics have a listener of their own. */
+  readonly separateOperations: boolean;
+}
+
+type AddRoutes = (app: Express, options: AppOptions) => void;
+
+const VAULT_PATH = "/v1/vault";
+const READ = "GET, HEAD";
+
+/** Counts and logs a page under `kind`. The vault's route does this itself. */
+function page(kind: RequestKind, { metrics, log }: AppOptions) {
+  return (_request: Request, response: Response, next: NextFunction): void => {
+    const start = performance.now();
+    response.once("close", () => {
+      const milliseconds = performance.now() - start;
+      const failure: unknown = response.locals.error;
+      const error = failure === undefined ? undefined : ours(failure);
+      const outcome = error?.wire ?? "ok";
+      metrics.request(kind, outcome, milliseconds / 1000);
+      log.request({ kind, outcome, milliseconds, error });
+    });
+    next();
+  };
+}
+
+function wrongMethod(allow: string) {
+  return (): never => {
+    throw new StrongroomError("invalid-request", "wrong method", { details: { status: 405, allow } });
+  };
+}
+
+const addOperations: AddRoutes = (app, options) => {
+  const { readiness, metrics } = options;
+  const counted = page("operations", options);
+  app.all(["/healthz", "/readyz", "/metrics"], counted);
+  app
+    .route("/healthz")
+    .get((_request, response) => {
+      response.set("cache-control", "no-store").json({ alive: true });
+    })
+    .all(wrongMethod(READ));
+  app
+    .route("/readyz")
+    .get(async (_request, response) => {
+      const state = await readiness();
+      response
+        .status(state.ready ? 200 : 503)
+        .set("cache-control", "no-store")
+        .json(state);
+    })
+    .all(wrongMethod(READ));
+  app
+    .route("/metrics")
+    .get(limited(options), async (_request, response) => {
+      const text = await metrics.registry.metrics();
+      response.set({ "cache-control": "no-store", "content-type": metrics.registry.contentType }).end(text);
+    })
+    .all(wrongMethod(READ));
+};
+
+/** Health checks are not limited: a load balancer must not take a site for dead because it asks often. */
+function limited({ limiter, trusts }: AppOptions) {
+  return (request: Request, _response: Response, next: NextFunction): void => {
+    const wait = limiter.take(clientAddress(request, trusts));
+    if (wait === 0) next();
+    else
+      next(
+        new StrongroomError("rate-limited", "too many requests from one address", {
+          details: { retryAfter: wait },
+        }),
+      );
+  };
+}
+
+const addVault: AddRoutes = (app, { vault }) => {
+  app
+    .route(VAULT_PATH)
+    .post((request, response) => vault.handle(request, response))
+    .all(wrongMethod("POST"));
+};
+
+/** The manifest, byte for byte: clients pin its hash. */
+const addManifest: AddRoutes = (app, options) => {
+  const body = Buffer.from(options.manifestBytes);
+  const etag = `"${createHash("sha256").update(body).digest("hex")}"`;
+  app.all("/v1/fleet", page("fleet", options), limited(options));
+  app
+    .route("/v1/fleet")
+    .get((request, response) => {
+      // To be asked for each time, for a client that was told `unknown-key` needs the new one; 304 costs nothing.
+      response.set({ etag, "cache-control": "public, no-cache", "content-type": "application/json" });
+      if (request.fresh) response.status(304).end();
+      else response.set("content-length", String(body.length)).end(body);
+    })
+    .all(wrongMethod(READ));
+};
+
+const addRefusals: AddRoutes = (app, options) => {
+  app.use(page("other", options), limited(options), () => {
+    throw new StrongroomError("invalid-request", "no such page", { details: { status: 404 } });
+  });
+};
+
+/** Express marks what the client did wrong with a 4xx status. */
+function asRequestError(error: unknown): StrongroomError {
+  const status = error instanceof Error && "status" in error ? Number(error.status) : 0;
+  return status >= 400 && status < 500 && !(error instanceof StrongroomError)
+    ? new StrongroomError("invalid-request", "malformed request", { cause: error })
+    : ours(error);
+}
+
+function answerError(failure: unknown, request: Request, response: Response, _next: NextFunction): void {
+  const error = asRequestError(failure);
+  response.locals.error = error;
+  const { allow } = error.details;
+  sendError(response, error, {
+    ...(typeof allow === "string" ? { allow } : {}),
+    ...(request.complete ? {} : { connection: "close" }),
+  });
+}
+
+function build(options: AppOptions, ...parts: readonly AddRoutes[]): Express {
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag");
+  app.set("query parser", false);
+  // No pages are served here: a browser that ends up on an answer may do nothing with it.
+  app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"] } } }));
+  for (const add of parts) add(app, options);
+  app.use(answerError);
+  return app;
+}
+
+/** The listeners of a site; `operations` is undefined where it has no port of its own. */
+export function createApps(options: AppOptions): {
+  readonly site: RequestListener;
+  readonly operations: RequestListener | undefined;
+} {
+  const { vault, separateOperations } = options;
+  const app = separateOperations
+    ? build(options, addVault, addManifest, addRefusals)
+    : build(options, addVault, addManifest, addOperations, addRefusals);
+  return {
+    site: (request, response) => {
+      if (request.url === VAULT_PATH && request.method === "POST") void vault.handle(request, response);
+      else app(request, response);
+    },
+    operations: separateOperations ? build(options, addOperations, addRefusals) : undefined,
+  };
+}

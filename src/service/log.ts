@@ -1,0 +1,102 @@
+/** The service's log: JSON lines on standard output, one for each request and one for each event. */
+import { createHash, randomBytes } from "node:crypto";
+import { pino } from "pino";
+import { framed } from "../base/bytes.ts";
+import type { StrongroomError, WireCode } from "../base/errors.ts";
+import type { Account } from "../wire/transcripts.ts";
+import type { ServiceConfig } from "./config-schema.ts";
+import { logFields, loggedError } from "./log-fields.ts";
+import type { Outcome, RequestKind } from "./metrics.ts";
+
+/** Takes one line at a time, with its line feed. */
+export interface LogOutput {
+  write(line: string): void;
+}
+
+export type LogLevel = ServiceConfig["log"]["level"];
+
+export interface RequestLine {
+  readonly kind: RequestKind;
+  readonly outcome: Outcome;
+  readonly milliseconds: number;
+  readonly account?: Account | undefined;
+  readonly error?: StrongroomError | undefined;
+}
+
+export interface ServiceLog {
+  request(line: RequestLine): void;
+  event(level: LogLevel, name: string, fields?: Readonly<Record<string, unknown>>, error?: unknown): void;
+  /** Writes what is still in memory, at once. */
+  flush(): void;
+}
+
+/** The operator can do something about these; the rest is between the client and the rules. */
+const OURS: readonly WireCode[] = ["unavailable"];
+
+function levelOf(line: RequestLine): LogLevel {
+  if (line.error?.code === "internal") return "error";
+  if (OURS.some((code) => code === line.outcome)) return "warn";
+  return line.kind === "operations" && line.outcome === "ok" ? "debug" : "info";
+}
+
+/** What of an error a line may tell: all of it where it is ours, the reason where a token was refused, else the code. */
+function problem(line: RequestLine): object {
+  const { error } = line;
+  if (!error) return {};
+  if (OURS.includes(error.wire)) return { error: loggedError(error) };
+  if (error.code === "unauthorized") return { error: loggedError(error, 0) };
+  // The message of a refused request describes what the client sent.
+  return { error: { code: error.code } };
+}
+
+/**
+ * @param output where lines go; standard output by default, written in the background
+ */
+export function createServiceLog(level: LogLevel, output?: LogOutput): ServiceLog {
+  const stdout = output ? undefined : pino.destination({ dest: 1, sync: false });
+  const logger: pino.Logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    output ?? stdout ?? pino.destination(1),
+  );
+  // New with every start: lines of one run can be told apart by account, and traced back to nobody.
+  const salt = randomBytes(32);
+  const run = randomBytes(4).toString("hex");
+  let lines = 0;
+  const pseudonym = ({ tenant, subject }: Account): string =>
+    createHash("sha256").update(salt).update(framed(tenant, subject)).digest("hex").slice(0, 8);
+
+  return {
+    request(line) {
+      const lineLevel = levelOf(line);
+      if (!logger.isLevelEnabled(lineLevel)) return;
+      logger[lineLevel](
+        {
+          request: `${run}-${(++lines).toString(36)}`,
+          operation: line.kind,
+          outcome: line.outcome,
+          ms: Math.round(line.milliseconds * 100) / 100,
+          ...(line.account ? { account: pseudonym(line.account) } : {}),
+          ...problem(line),
+        },
+        "request",
+      );
+    },
+    event(eventLevel, name, fields = {}, error) {
+      logger[eventLevel](
+        { ...logFields(fields), ...(error === undefined ? {} : { error: loggedError(error) }) },
+        name,
+      );
+    },
+    flush() {
+      // The stream throws if standard output was never opened, or is gone; there is nobody left to tell.
+      try {
+        stdout?.flushSync();
+      } catch {}
+    },
+  };
+}

@@ -1,0 +1,45 @@
+/** A service as a process: signals, accidents, exit codes. */
+import type { ServiceConfig } from "./config-schema.ts";
+import { type RunningService, startService } from "./start.ts";
+
+/** Closing ends within the drain times and what the token may take; whatever still hangs then is not waited for. */
+const CLOSE_SLACK_MS = 10_000;
+
+/**
+ * Serves until SIGTERM or SIGINT, then drains and exits 0; a second signal exits at once. An error that nobody
+ * handled means that the process is in a state that nobody thought of: it drains, and exits 1 for its supervisor.
+ *
+ * @throws what `startService` throws
+ */
+export async function runService(config: ServiceConfig): Promise<void> {
+  const service: RunningService = await startService(config);
+  const { log } = service;
+  let stopping = false;
+  const exit = (code: number): void => {
+    log.flush();
+    process.exit(code);
+  };
+  const stop = (code: number): void => {
+    if (stopping) return exit(code === 0 ? 130 : code);
+    stopping = true;
+    const { noticeMs, deadlineMs } = config.drain;
+    setTimeout(() => exit(1), noticeMs + deadlineMs + config.token.deadlineMs + CLOSE_SLACK_MS).unref();
+    service.close().then(
+      () => exit(code),
+      (error: unknown) => {
+        log.event("error", "closing failed", {}, error);
+        exit(1);
+      },
+    );
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.on(signal, () => {
+      log.event("info", "signal", { signal });
+      stop(0);
+    });
+  for (const accident of ["uncaughtException", "unhandledRejection"] as const)
+    process.on(accident, (error: unknown) => {
+      log.event("error", accident, {}, error);
+      stop(1);
+    });
+}

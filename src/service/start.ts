@@ -1,0 +1,228 @@
+/** Puts a site's service together, and takes it down in an order that loses no answer. */
+
+import { systemClock, systemRandom } from "../base/clock.ts";
+import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { keyId } from "../crypto/key-id.ts";
+import { createLocalEvaluator } from "../fleet/local-evaluator.ts";
+import { vaultKeys } from "../keys/roles.ts";
+import { openLmdbStore } from "../store/lmdb-store.ts";
+import type { RecordStore } from "../store/record-store.ts";
+import { startTokenPool, type TokenPool } from "../token/pool.ts";
+import { createAccountVerifier } from "../vault/account-token.ts";
+import { createVault } from "../vault/vault.ts";
+import { createApps } from "./app.ts";
+import { trustedProxies } from "./client-address.ts";
+import type { ServiceConfig } from "./config-schema.ts";
+import { closingWhile, drain, type Phase } from "./drain.ts";
+import { proveKeys } from "./key-proof.ts";
+import { type KeyWatch, watchKeys } from "./key-watch.ts";
+import { type Listener, listen } from "./listener.ts";
+import { createServiceLog, type LogOutput, type ServiceLog } from "./log.ts";
+import { createMetrics, type ServiceMetrics } from "./metrics.ts";
+import { createRateLimiter } from "./rate-limit.ts";
+import { createReadiness, type Readiness } from "./readiness.ts";
+import { readSite, type Site } from "./site.ts";
+import { createVaultRoute } from "./vault-route.ts";
+
+export interface RunningService {
+  readonly url: string;
+  /** Where /healthz, /readyz and /metrics are. */
+  readonly operationsUrl: string;
+  readonly token: TokenPool;
+  readonly log: ServiceLog;
+  readiness(): Promise<Readiness>;
+  /** Drains and closes; the second call waits for the first. */
+  close(): Promise<void>;
+}
+
+/** How long start-up waits for the token before it goes on without. */
+const TOKEN_START_MS = 10_000;
+
+/** @returns the pool of a site's token workers, reporting to log and metrics */
+export function openToken(
+  config: ServiceConfig,
+  site: Site,
+  metrics: ServiceMetrics,
+  log: ServiceLog,
+): TokenPool {
+  const { fleet, token } = config;
+  const pool = startTokenPool(
+    { ...token, keys: vaultKeys(fleet, site.shares) },
+    {
+      call: metrics.tokenCall,
+      step: metrics.tokenStep,
+      event: (name, fields) => log.event("info", `token ${name}`, fields),
+    },
+  );
+  metrics.observeToken(() => pool.health());
+  return pool;
+}
+
+/** Faults that waiting does not mend: the service had better not start. */
+const FATAL = ["key-drift", "key-missing", "profile-invalid", "uri-invalid", "token-unsuitable"] as const;
+
+/** A token that is merely absent may come back; one with the wrong keys is a mistake. @throws FATAL codes */
+async function firstProof(pool: TokenPool, watch: KeyWatch, log: ServiceLog): Promise<void> {
+  try {
+    await pool.whenReady(TOKEN_START_MS);
+    await watch.prove();
+  } catch (error) {
+    if (FATAL.some((code) => isStrongroomError(error, code))) throw error;
+    log.event("warn", "started without a token", {}, error);
+  }
+}
+
+function createRoute(
+  config: ServiceConfig,
+  site: Site,
+  parts: {
+    readonly pool: TokenPool;
+    readonly store: RecordStore;
+    readonly log: ServiceLog;
+    readonly metrics: ServiceMetrics;
+  },
+  admit: () => void,
+) {
+  const { fleet, limits } = config;
+  const { pool, store, log, metrics } = parts;
+  const limiter = createRateLimiter({
+    perSecond: limits.requestsPerSecondPerAddress,
+    burst: limits.burst,
+    // Not the time of day, which may be set back.
+    clock: { now: () => performance.now() },
+  });
+  const trusts = trustedProxies(config.trustProxy);
+  const route = createVaultRoute({
+    fleet,
+    recipient: {
+      kid: keyId(site.keys.session),
+      publicKey: site.keys.session,
+      async ecdh(point) {
+        const [[x]] = await pool.run([{ op: "ecdh", key: "session", points: [point] }]);
+        if (!x)
+          throw new StrongroomError("token-failed", "the token answered fewer points than it was asked");
+        return x;
+      },
+    },
+    verifier: createAccountVerifier({ fleet, issuers: config.issuers, clock: systemClock }),
+    vault: createVault({
+      fleet,
+      site: config.site,
+      token: pool,
+      store,
+      evaluator: createLocalEvaluator({ token: pool, share: 0 }),
+      akePublicKey: site.keys.ake,
+      clock: systemClock,
+      random: systemRandom,
+      policy: config.policy,
+    }),
+    log,
+    metrics,
+    limiter,
+    trusts,
+    bodyBytes: limits.bodyBytes,
+    concurrency: limits.concurrency,
+    admit,
+  });
+  metrics.observeInFlight(() => route.inFlight());
+  return { route, limiter, trusts };
+}
+
+/** What has been opened so far, closed in reverse. */
+class Opened {
+  readonly #closers: (() => Promise<void> | void)[] = [];
+
+  add(close: () => Promise<void> | void): void {
+    this.#closers.push(close);
+  }
+
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close; close = this.#closers.pop()) await close();
+  }
+}
+
+/**
+ * Starts a site. It serves once its token has proved its keys; `close` drains it.
+ * @param output where log lines go; standard output by default
+ * @throws config-invalid, manifest-invalid, key-drift, key-missing, profile-invalid, token-unsuitable,
+ *   store-unavailable, store-full
+ */
+export async function startService(config: ServiceConfig, output?: LogOutput): Promise<RunningService> {
+  const site = await readSite(config);
+  const log = createServiceLog(config.log.level, output);
+  const metrics = createMetrics();
+  const opened = new Opened();
+  opened.add(() => log.flush());
+  try {
+    const rawStore = await openLmdbStore(config.store.lmdb);
+    opened.add(() => rawStore.close());
+    const store = metrics.observeStore(rawStore);
+    const pool = openToken(config, site, metrics, log);
+    opened.add(() => pool.close());
+    const watch = watchKeys(
+      () => pool.health(),
+      () => proveKeys(pool, site.keys, site.shares),
+      (proved, error) =>
+        log.event(
+          proved ? "info" : "error",
+          proved ? "token keys proved" : "token keys not proved",
+          {},
+          error,
+        ),
+    );
+    opened.add(() => watch.stop());
+    await firstProof(pool, watch, log);
+
+    const phase: Phase = { draining: false, stopped: false };
+    const admit = (): void => {
+      const reason = phase.stopped ? "draining" : watch.unproved();
+      if (reason !== undefined) throw new StrongroomError("unavailable", reason);
+    };
+    const { route, limiter, trusts } = createRoute(config, site, { pool, store, log, metrics }, admit);
+    opened.add(() => route.idle());
+    const readiness = createReadiness({
+      tokenHealth: () => pool.health(),
+      store,
+      unproved: watch.unproved,
+      draining: () => phase.draining,
+    });
+    const apps = createApps({
+      vault: route,
+      manifestBytes: site.manifestBytes,
+      readiness,
+      metrics,
+      log,
+      limiter,
+      trusts,
+      separateOperations: config.operations !== undefined,
+    });
+    const listener = await listen(config.listen, config.limits, closingWhile(phase, apps.site));
+    opened.add(() => listener.cut());
+    let operations: Listener | undefined;
+    if (config.operations && apps.operations) {
+      operations = await listen(config.operations, config.limits, apps.operations);
+      // To the end: that is when operators want to see what is going on.
+      opened.add(() => operations?.cut());
+    }
+    const operationsUrl = (operations ?? listener).url;
+    log.event("info", "listening", { url: listener.url, operationsUrl });
+    let closing: Promise<void> | undefined;
+    return {
+      url: listener.url,
+      operationsUrl,
+      token: pool,
+      log,
+      readiness,
+      close: () => {
+        closing ??= drain(config.drain, phase, listener, route, log).then(() => {
+          void operations?.stop();
+          return opened.close();
+        });
+        return closing;
+      },
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * `POST /v1/vault`: opens the sealed request, finds out for whom it is, lets the vault answer, seals the answer.
+ *
+ * Once the envelope is open, every answer is sealed and has status 200, errors too: a front end that ends TLS sees
+ * neither what was asked nor how it went.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { StrongroomError } from "../base/errors.ts";
+import { openEnvelope, type Recipient } from "../crypto/node/hpke-recipient.ts";
+import type { AccountScope, AccountVerifier } from "../vault/account-token.ts";
+import type { Vault } from "../vault/vault.ts";
+import {
+  type Answers,
+  decodeRequest,
+  ENVELOPE_CONTENT_TYPE,
+  encodeAnswer,
+  type Operation,
+  type VaultRequest,
+  type WireError,
+} from "../wire/messages.ts";
+import type { Account } from "../wire/transcripts.ts";
+import { readBody } from "./body.ts";
+import { clientAddress, type TrustsProxy } from "./client-address.ts";
+import type { ServiceLog } from "./log.ts";
+import type { RequestKind, ServiceMetrics } from "./metrics.ts";
+import { ours, sendError, wireError } from "./plain-error.ts";
+import type { RateLimiter } from "./rate-limit.ts";
+
+/** What an account token must allow for each operation. */
+const SCOPES: Readonly<Record<Operation, AccountScope>> = {
+  "register-start": "register",
+  "register-finish": "register",
+  "recover-start": "recover",
+  "recover-finish": "recover",
+  status: "status",
+  delete: "delete",
+};
+
+export interface VaultRouteOptions {
+  readonly fleet: string;
+  readonly recipient: Recipient;
+  readonly verifier: AccountVerifier;
+  readonly vault: Vault;
+  readonly log: ServiceLog;
+  readonly metrics: ServiceMetrics;
+  readonly limiter: RateLimiter;
+  readonly trusts: TrustsProxy | undefined;
+  readonly bodyBytes: number;
+  /** Requests that are worked on at once. */
+  readonly concurrency: number;
+  /** @throws unavailable while the token's keys are unproved, and while draining */
+  readonly admit: () => void;
+}
+
+export interface VaultRoute {
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
+  inFlight(): number;
+  /** Resolves when no request is being worked on. */
+  idle(): Promise<void>;
+}
+
+const refuse = (status: number, message: string): StrongroomError =>
+  new StrongroomError("invalid-request", message, { details: { status } });
+
+function checkHeaders(request: IncomingMessage): void {
+  const type = request.headers["content-type"] ?? "";
+  if (type !== ENVELOPE_CONTENT_TYPE && type.split(";")[0]?.trim().toLowerCase() !== ENVELOPE_CONTENT_TYPE)
+    throw refuse(415, "not a sealed request");
+  if ((request.headers["content-encoding"] ?? "identity") !== "identity")
+    throw refuse(415, "sealed requests are not compressed");
+}
+
+export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
+  const { fleet, recipient, verifier, vault, limiter } = options;
+  let inFlight = 0;
+  let whenIdle: (() => void)[] = [];
+
+  function checkLoad(): void {
+    options.admit();
+    if (inFlight >= options.concurrency)
+      throw new StrongroomError("unavailable", "too many requests at once", { details: { retryAfter: 1 } });
+  }
+
+  /** The answer to an opened request, and what the log should know of it. */
+  async function answer(plaintext: Uint8Array, line: Line): Promise<Answers[Operation] | WireError> {
+    try {
+      const message: VaultRequest = decodeRequest(plaintext);
+      line.kind = message.op;
+      line.account = await verifier.verify(message.accountToken, SCOPES[message.op]);
+      return await vault.handle(line.account, message);
+    } catch (error) {
+      line.error = ours(error);
+      return wireError(line.error);
+    }
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse, line: Line): Promise<void> {
+    const wait = limiter.take(clientAddress(request, options.trusts));
+    if (wait > 0)
+      throw new StrongroomError("rate-limited", "too many requests from one address", {
+        details: { retryAfter: wait },
+      });
+    // Before the body, so that an overloaded site spends nothing on it; and after it, because only requests that
+    // have arrived in full take a place: slow senders must not be able to fill all of them.
+    checkLoad();
+    checkHeaders(request);
+    const body = await readBody(request, options.bodyBytes);
+    checkLoad();
+    inFlight++;
+    try {
+      const { plaintext, sealAnswer } = await openEnvelope(body, { fleet, recipient });
+      const sealed = sealAnswer(encodeAnswer(await answer(plaintext, line)));
+      response.writeHead(200, {
+        "content-type": ENVELOPE_CONTENT_TYPE,
+        "content-length": sealed.length,
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+      });
+      response.end(sealed);
+    } finally {
+      inFlight--;
+      if (inFlight === 0) {
+        for (const resolve of whenIdle) resolve();
+        whenIdle = [];
+      }
+    }
+  }
+
+  return {
+    async handle(request, response) {
+      const start = performance.now();
+      const line: Line = { kind: "sealed" };
+      try {
+        await serve(request, response, line);
+      } catch (error) {
+        line.error = ours(error);
+        // What has not been read of the body is not worth reading.
+        sendError(response, line.error, request.complete ? {} : { connection: "close" });
+      }
+      const milliseconds = performance.now() - start;
+      const outcome = line.error?.wire ?? "ok";
+      options.metrics.request(line.kind, outcome, milliseconds / 1000);
+      options.log.request({ ...line, outcome, milliseconds });
+    },
+    inFlight: () => inFlight,
+    idle: () => (inFlight === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
+  };
+}
+
+interface Line {
+  kind: RequestKind;
+  account?: Account;
+  error?: StrongroomError;
+}
