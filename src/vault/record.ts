@@ -29,6 +29,8 @@ export interface Registration {
   readonly lastReceipt: Uint8Array;
   /** SHA-256 of the blinded element of attempt `seq`, so that repeating a lost request is no new attempt; empty at seq 0. */
   readonly lastAttempt: Uint8Array;
+  /** When attempt `seq` was made, milliseconds since the Unix epoch; 0 at seq 0. */
+  readonly lastAttemptAt: number;
   /** Milliseconds since the Unix epoch. */
   readonly registeredAt: number;
 }
