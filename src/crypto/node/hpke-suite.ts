@@ -4,7 +4,8 @@
  * The `hpke` package runs RFC 9180's key schedule; what it runs on is given here, over synchronous node:crypto,
  * because each of its nine HMACs would otherwise be a trip to WebCrypto's thread pool. The KEM's private key is
  * the outcome of the token's ECDH: the token call happens before, so that its errors stay what they are.
- * Measured per envelope: 0.13 ms with these parts, 0.9 ms with WebCrypto's.
+ * Measured per envelope, opened and answered: 0.09 ms with these parts; 1.5 ms with the package's own, which
+ * includes their ECDH.
  */
 import {
   type AEAD,
