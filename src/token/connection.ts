@@ -85,6 +85,8 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #slot: Handle;
   #session: Handle;
+  /** A typed PIN is wiped by whoever asked for it, and must not be sent as what it then is. */
+  #typedPinUsed = false;
 
   /** @throws module-failed, token-absent, pin-incorrect, pin-locked, pin-unavailable, token-failed */
   constructor(options: ConnectionOptions) {
@@ -128,6 +130,11 @@ export class Connection {
   login(): void {
     const { login = "user", uri, traits, pin } = this.#options;
     if (login === "none") return;
+    if (pin && this.#typedPinUsed)
+      throw new StrongroomError("pin-unavailable", "the token wants the PIN again", {
+        hint: "run the command again",
+      });
+    this.#typedPinUsed = true;
     const { flags } = this.tokenInfo();
     if (login === "user") this.#checkPinState(flags, pin !== undefined);
     const keypad =
