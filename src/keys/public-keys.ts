@@ -1,0 +1,47 @@
+/** The public halves of a fleet's keys, read from the token and checked to be points of P-256. */
+import { StrongroomError } from "../base/errors.ts";
+import { checkPoint } from "../crypto/node/p256.ts";
+import { OBJECT_CLASS } from "../token/attributes.ts";
+import { decodeEcPoint } from "../token/points.ts";
+import type { ObjectHandle, TokenSession } from "../token/session.ts";
+import type { KeyName } from "../token/token.ts";
+import { type KeySpec, ROLES } from "./roles.ts";
+
+/** The point of one public key object, 65 bytes. @throws token-failed, point-invalid */
+export function readPublicPoint(session: TokenSession, object: ObjectHandle): Uint8Array {
+  const value = session.attribute(object, "EC_POINT");
+  if (!(value instanceof Uint8Array))
+    throw new StrongroomError("token-failed", "the token does not tell CKA_EC_POINT of a public key");
+  const point = decodeEcPoint(value);
+  checkPoint(point);
+  return point;
+}
+
+/**
+ * The public key of every EC key among `keys`, 65 bytes, by name.
+ *
+ * @throws key-missing where one is not there; key-drift where two carry its label; token-failed, point-invalid
+ */
+export function readPublicKeys(
+  session: TokenSession,
+  keys: readonly KeySpec[],
+): ReadonlyMap<KeyName, Uint8Array> {
+  const points = new Map<KeyName, Uint8Array>();
+  for (const key of keys) {
+    if (ROLES[key.role].type !== "ec-p256") continue;
+    const found = session.find({ CLASS: OBJECT_CLASS["public key"], LABEL: key.label, TOKEN: true });
+    const [object, other] = found;
+    if (!object)
+      throw new StrongroomError("key-missing", `the token has no public key ${key.label}`, {
+        hint: "strongroom token provision creates what is missing",
+        details: { key: key.name },
+      });
+    if (other)
+      throw new StrongroomError("key-drift", `the token has ${found.length} public keys ${key.label}`, {
+        hint: "strongroom token inventory shows them; which one is right only its maker can say",
+        details: { key: key.name },
+      });
+    points.set(key.name, readPublicPoint(session, object));
+  }
+  return points;
+}
