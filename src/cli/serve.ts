@@ -4,7 +4,7 @@ import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { checkService } from "../service/check.ts";
 import { loadServiceConfig, locateKey, type ServiceConfig } from "../service/config.ts";
 import { runService } from "../service/run.ts";
-import { exitCode, green, printError, red, say, table } from "./terminal.ts";
+import { exitCode, green, red, say, table } from "./terminal.ts";
 
 /** Puts file, line and column before what turned out wrong only when the named files were opened. */
 function located(file: string, error: unknown): unknown {
@@ -47,9 +47,7 @@ export function serveCommand(): Command {
       try {
         await (options.check ? check(config) : runService(config));
       } catch (error) {
-        // Workers of a half-started service must not keep the process alive.
-        printError(located(options.config, error));
-        process.exitCode = exitCode(error);
+        throw located(options.config, error);
       }
     });
 }

@@ -81,6 +81,17 @@ function sentence(source: Source, issue: ConfigIssue): string {
   return `${where}: ${place}${issue.problem}${fix ? ` — ${fix}` : ""}`;
 }
 
+function contentOf({ file, document }: Source): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw new StrongroomError("config-invalid", `${file}:1:1: too many aliases, or aliases of nothing`, {
+      cause,
+      hint: "write the values out",
+    });
+  }
+}
+
 /** `file:line:column` of a key that turned out wrong only when what it names was opened. */
 export function locateKey(file: string, key: string): string {
   return locate(readSource(file), key.split("."));
@@ -92,7 +103,7 @@ export function locateKey(file: string, key: string): string {
  */
 export function loadServiceConfig(file: string): ServiceConfig {
   const source = readSource(file);
-  const checked = checkConfig(source.document.toJS({ maxAliasCount: 100 }));
+  const checked = checkConfig(contentOf(source));
   if ("issues" in checked)
     throw new StrongroomError(
       "config-invalid",

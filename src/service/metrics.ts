@@ -6,6 +6,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { WireCode } from "../base/errors.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import type { TokenHealth } from "../token/token.ts";
+import type { VaultEvent } from "../vault/vault.ts";
 import type { Operation } from "../wire/messages.ts";
 
 export type Outcome = "ok" | WireCode;
@@ -15,6 +16,7 @@ export type RequestKind = Operation | "sealed" | "fleet" | "operations" | "other
 export interface ServiceMetrics {
   readonly registry: Registry;
   request(kind: RequestKind, outcome: Outcome, seconds: number): void;
+  vaultEvent(event: VaultEvent): void;
   tokenCall(fn: string, ckr: string, count: number): void;
   tokenStep(op: string, outcome: string, seconds: number): void;
   /** The same store, with the time of its calls observed. */
@@ -47,6 +49,12 @@ export function createMetrics(): ServiceMetrics {
     name: "strongroom_token_calls_total",
     help: "PKCS#11 calls by function and result",
     labelNames: ["function", "ckr"],
+    registers,
+  });
+  const vaultEvents = new Counter({
+    name: "strongroom_vault_events_total",
+    help: "What happened to records: attempts, recoveries, destructions and so on",
+    labelNames: ["event"],
     registers,
   });
   const stepSeconds = new Histogram({
@@ -94,6 +102,7 @@ export function createMetrics(): ServiceMetrics {
       requests.inc({ operation, outcome });
       requestSeconds.observe({ operation }, seconds);
     },
+    vaultEvent: (event) => vaultEvents.inc({ event }),
     tokenCall: (fn, ckr, count) => tokenCalls.inc({ function: fn, ckr }, count),
     tokenStep: (step, outcome, seconds) => stepSeconds.observe({ step, outcome }, seconds),
     observeStore: (store) => ({

@@ -15,12 +15,12 @@ export async function runService(config: ServiceConfig): Promise<void> {
   const service: RunningService = await startService(config);
   const { log } = service;
   let stopping = false;
-  const exit = (code: number): void => {
+  const exit = (code: number): never => {
     log.flush();
-    process.exit(code);
+    return process.exit(code);
   };
   const stop = (code: number): void => {
-    if (stopping) return exit(code === 0 ? 130 : code);
+    if (stopping) exit(code === 0 ? 130 : code);
     stopping = true;
     const { noticeMs, deadlineMs } = config.drain;
     setTimeout(() => exit(1), noticeMs + deadlineMs + config.token.deadlineMs + CLOSE_SLACK_MS).unref();

@@ -17,7 +17,7 @@ import { closingWhile, drain, type Phase } from "./drain.ts";
 import { proveKeys } from "./key-proof.ts";
 import { type KeyWatch, watchKeys } from "./key-watch.ts";
 import { type Listener, listen } from "./listener.ts";
-import { createServiceLog, type LogOutput, type ServiceLog } from "./log.ts";
+import { createServiceLog, type LogLevel, type LogOutput, type ServiceLog } from "./log.ts";
 import { createMetrics, type ServiceMetrics } from "./metrics.ts";
 import { createRateLimiter } from "./rate-limit.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
@@ -36,7 +36,13 @@ export interface RunningService {
 }
 
 /** How long start-up waits for the token before it goes on without. */
-const TOKEN_START_MS = 10_000;
+const TOKEN_START_MS = 5_000;
+
+/** A worker that comes up is as it should be; one that goes deserves a look; a refused PIN needs a person. */
+const TOKEN_EVENT_LEVELS: Readonly<Record<string, LogLevel>> = {
+  "worker-ready": "info",
+  "token-stopped": "error",
+};
 
 /** @returns the pool of a site's token workers, reporting to log and metrics */
 export function openToken(
@@ -51,7 +57,7 @@ export function openToken(
     {
       call: metrics.tokenCall,
       step: metrics.tokenStep,
-      event: (name, fields) => log.event("info", `token ${name}`, fields),
+      event: (name, fields) => log.event(TOKEN_EVENT_LEVELS[name] ?? "warn", `token ${name}`, fields),
     },
   );
   metrics.observeToken(() => pool.health());
@@ -92,6 +98,18 @@ function createRoute(
     clock: { now: () => performance.now() },
   });
   const trusts = trustedProxies(config.trustProxy);
+  const vault = createVault({
+    fleet,
+    site: config.site,
+    token: pool,
+    store,
+    evaluator: createLocalEvaluator({ token: pool, share: 0 }),
+    akePublicKey: site.keys.ake,
+    clock: systemClock,
+    random: systemRandom,
+    policy: config.policy,
+    observe: metrics.vaultEvent,
+  });
   const route = createVaultRoute({
     fleet,
     recipient: {
@@ -105,17 +123,7 @@ function createRoute(
       },
     },
     verifier: createAccountVerifier({ fleet, issuers: config.issuers, clock: systemClock }),
-    vault: createVault({
-      fleet,
-      site: config.site,
-      token: pool,
-      store,
-      evaluator: createLocalEvaluator({ token: pool, share: 0 }),
-      akePublicKey: site.keys.ake,
-      clock: systemClock,
-      random: systemRandom,
-      policy: config.policy,
-    }),
+    vault,
     log,
     metrics,
     limiter,
@@ -125,7 +133,7 @@ function createRoute(
     admit,
   });
   metrics.observeInFlight(() => route.inFlight());
-  return { route, limiter, trusts };
+  return { route, limiter, trusts, vault };
 }
 
 /** What has been opened so far, closed in reverse. */
@@ -178,7 +186,8 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
       const reason = phase.stopped ? "draining" : watch.unproved();
       if (reason !== undefined) throw new StrongroomError("unavailable", reason);
     };
-    const { route, limiter, trusts } = createRoute(config, site, { pool, store, log, metrics }, admit);
+    const { route, limiter, trusts, vault } = createRoute(config, site, { pool, store, log, metrics }, admit);
+    opened.add(() => vault.close());
     opened.add(() => route.idle());
     const readiness = createReadiness({
       tokenHealth: () => pool.health(),
