@@ -11,7 +11,7 @@
  *
  * The version of an entry is its revision: 1 when created, one more with each swap; entries are never removed.
  */
-import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type FileHandle, open as openFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
@@ -28,6 +28,8 @@ const MAP_BYTES = 2 ** 36;
 const LMDB_LOCK_BYTES = 16_384;
 
 const FIRST_BYTES = 262_144;
+const MAGIC = 0xbeefc0de;
+const MAGIC_AT = 24;
 
 const CHECK_KEY = Buffer.from("check");
 const FORMAT_KEY = Buffer.from("format");
@@ -38,7 +40,25 @@ interface Lmdb {
   readonly meta: Database<Buffer, Buffer>;
 }
 
+/** lmdb 3.5.6 crashes on a file that LMDB did not write, so its magic number (mm_magic) is looked for first. */
+function assertStoreOrNothing(path: string): void {
+  const file = join(path, "data.mdb");
+  if (!statSync(file, { throwIfNoEntry: false })?.size) return;
+  const head = new DataView(new ArrayBuffer(MAGIC_AT + 4));
+  const descriptor = openSync(file, "r");
+  try {
+    readSync(descriptor, head);
+  } finally {
+    closeSync(descriptor);
+  }
+  if (head.getUint32(MAGIC_AT, true) !== MAGIC)
+    throw new StrongroomError("store-unavailable", `${file} is not a store`, {
+      hint: "restore the store from its backup, or name an empty directory",
+    });
+}
+
 function openDatabases(path: string): Lmdb {
+  assertStoreOrNothing(path);
   const lockFile = join(path, "lock.mdb");
   if ((statSync(lockFile, { throwIfNoEntry: false })?.size ?? 0) < LMDB_LOCK_BYTES) {
     writeFileSync(lockFile, new Uint8Array(LMDB_LOCK_BYTES));

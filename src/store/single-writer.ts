@@ -17,7 +17,9 @@ const held = new Set<string>();
 function incarnation(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const started = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (state === "Z" || state === "X") return undefined; // dead, only not yet collected by its parent
+    const started = fields[18] ?? "";
     return `${pid} ${started} ${readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim()}`;
   } catch {
     return undefined;
