@@ -52,13 +52,18 @@ const MAX_FRAMES = 6;
 const MAX_TEXT = 400;
 
 /**
- * Belt and braces: a run of characters that could be an encoded key, code or token is cut out even from texts that
- * should have none. Words and constants such as CKR_… stay: they lack digits or small letters.
+ * Belt and braces: what could be an encoded key, code or token is cut out even from texts that should have none, and
+ * so are numbers that could be a PIN. Words and constants such as CKR_… lack digits or small letters and stay; paths
+ * stay where they lack capitals.
  */
-const ENCODED = /(?=[A-Za-z0-9+_=-]*\d)(?=[A-Za-z0-9+_=-]*[a-z])[A-Za-z0-9+_=-]{24,}|\b\d{6,}\b/g;
+const ENCODED = [
+  /(?=[\w+/=-]*\d)(?=[\w+/=-]*[a-z])(?=[\w+/=-]*[A-Z])[\w+/=-]{24,}/g,
+  /(?=[\w+=-]*\d)(?=[\w+=-]*[a-z])[\w+=-]{24,}/g,
+  /\b\d{6,}\b/g,
+];
 
 export function scrub(text: string): string {
-  return text.slice(0, MAX_TEXT).replace(ENCODED, "[cut]");
+  return ENCODED.reduce((rest, pattern) => rest.replace(pattern, "[cut]"), text.slice(0, MAX_TEXT));
 }
 
 export function logFields(fields: Readonly<Record<string, unknown>>): LogFields {

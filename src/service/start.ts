@@ -38,11 +38,11 @@ export interface RunningService {
 /** How long start-up waits for the token before it goes on without. */
 const TOKEN_START_MS = 5_000;
 
-/** A worker that comes up is as it should be; one that goes deserves a look; a refused PIN needs a person. */
-const TOKEN_EVENT_LEVELS: Readonly<Record<string, LogLevel>> = {
-  "worker-ready": "info",
-  "token-stopped": "error",
-};
+/** A worker that comes up, or ends when told, is as it should be; a refused PIN needs a person. */
+function tokenEventLevel(name: string, how: unknown): LogLevel {
+  if (name === "worker-ready" || (name === "worker-exit" && how === "exit code 0")) return "info";
+  return name === "token-stopped" ? "error" : "warn";
+}
 
 /** @returns the pool of a site's token workers, reporting to log and metrics */
 export function openToken(
@@ -57,7 +57,7 @@ export function openToken(
     {
       call: metrics.tokenCall,
       step: metrics.tokenStep,
-      event: (name, fields) => log.event(TOKEN_EVENT_LEVELS[name] ?? "warn", `token ${name}`, fields),
+      event: (name, fields) => log.event(tokenEventLevel(name, fields.how), `token ${name}`, fields),
     },
   );
   metrics.observeToken(() => pool.health());
