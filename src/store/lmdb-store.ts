@@ -77,6 +77,8 @@ function openDatabases(path: string): Lmdb {
     noSubdir: false,
     mapSize: MAP_BYTES,
     overlappingSync: false,
+    // With it, a failed commit rejects a promise of lmdb's own that nobody can catch.
+    eventTurnBatching: false,
     maxDbs: 4,
   });
   const records = root.openDB<Buffer, Buffer>({ ...binary, name: "records", useVersions: true });
