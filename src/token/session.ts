@@ -286,6 +286,19 @@ export class TokenSession {
     }
   }
 
+  /** The same derivation into a key with a template of its own, which stays until it is destroyed. */
+  deriveKey(key: ObjectHandle, point: Uint8Array, template: Template): ObjectHandle {
+    return this.#module.deriveKey(
+      this.#connection.session,
+      {
+        mechanism: this.traits.mechanisms.ecdh,
+        parameter: { type: PARAMETER.ecdh, kdf: CKD_NULL, publicData: asBuffer(point) },
+      },
+      key,
+      attributeList(template),
+    );
+  }
+
   /** @param room bytes that the result may take */
   sign(mechanism: number, key: ObjectHandle, data: Uint8Array, room: number = 512): Uint8Array {
     return this.#module.sign(this.#connection.session, { mechanism }, key, data, room);
