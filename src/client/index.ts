@@ -1,7 +1,11 @@
 /** The client SDK: what an app embeds. Runs in browsers and in Node. */
-export { ageIdentity, ageRecipient, decryptBackup, encryptBackup } from "./backup.ts";
+export { isStrongroomError, StrongroomError } from "../base/errors.ts";
+export type { Account } from "../wire/transcripts.ts";
+export { ageIdentity, ageRecipient, decryptBackup, encryptBackup, type Progress } from "./backup.ts";
+export type { KeyStretching } from "./opaque.ts";
 export {
   generateRecoveryCode,
+  type NewRecoveryCode,
   parseNewRecoveryCode,
   parseRecoveryCode,
   type RecoveryCode,

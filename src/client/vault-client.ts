@@ -17,10 +17,18 @@ import {
   verifySignature,
 } from "../crypto/client-keys.ts";
 import { decodeManifest, type Manifest, manifestKey } from "../wire/manifest.ts";
-import type { RegisterFinished, StatusAnswer } from "../wire/messages.ts";
+import type { RecoverFinished, RecoverStarted, RegisterFinished, StatusAnswer } from "../wire/messages.ts";
 import { type Account, acknowledgmentMessage, clientIdentity, receiptMessage } from "../wire/transcripts.ts";
-import { type Identities, startLogin, startRegistration } from "./opaque.ts";
+import {
+  type KeyStretching,
+  type LoggingIn,
+  type OpaqueLogin,
+  type OpaqueOptions,
+  startLogin,
+  startRegistration,
+} from "./opaque.ts";
 import { parseNewRecoveryCode, parseRecoveryCode } from "./recovery-code.ts";
+import { wrongCode } from "./told.ts";
 import { createTransport, type TransportOptions } from "./transport.ts";
 
 const BACKUP_KEY_BYTES = 32;
@@ -31,8 +39,10 @@ export interface VaultClientOptions extends TransportOptions {
   /** SHA-256 of the manifest, lower-case hex; required unless the bytes themselves were shipped with the app. */
   readonly manifestSha256?: string | undefined;
   readonly account: Account;
-  /** A fresh token of the app's issuer (JWT) for the account; asked for before every request. */
+  /** A fresh token of the app's issuer (JWT) for the account; asked for before every request and every retry. */
   readonly accountToken: () => Promise<string> | string;
+  /** The same on all devices and for as long as a registration lives, else every code is wrong; see `KeyStretching`. */
+  readonly keyStretching?: KeyStretching | undefined;
 }
 
 export interface Registered {
@@ -71,24 +81,17 @@ function pinned(bytes: Uint8Array, pin: string | undefined): Manifest {
   return decodeManifest(bytes);
 }
 
-function wrongCode(attemptsLeft: number): StrongroomError {
-  const left = attemptsLeft === 1 ? "1 attempt left" : `${attemptsLeft} attempts left`;
-  return new StrongroomError("wrong-recovery-code", `wrong recovery code, ${left}`, {
-    details: { attemptsLeft },
-    hint:
-      attemptsLeft === 0
-        ? "the record is destroyed; the backup key cannot be recovered by anybody"
-        : "check the code before you try again; at 0 the record is destroyed for good",
-  });
-}
-
 /** @throws manifest-invalid */
 export function createVaultClient(options: VaultClientOptions): VaultClient {
   const manifest = pinned(options.manifest, options.manifestSha256);
   const { fleet } = manifest;
   const transport = createTransport(manifest, options);
-  const identities: Identities = { client: clientIdentity(options.account), server: fleet };
-  const aad = framed("strongroom/client/v1", fleet, identities.client);
+  const client = clientIdentity(options.account);
+  const opaqueOptions: OpaqueOptions = {
+    identifiers: { client, server: fleet },
+    keyStretching: options.keyStretching,
+  };
+  const aad = framed("strongroom/client/v1", fleet, client);
   const akePoint = fromHex(manifestKey(manifest, "ake").publicKey);
 
   function requireServerKey(compressed: Uint8Array): void {
@@ -113,87 +116,102 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       throw new StrongroomError("manifest-invalid", "the acknowledgment is not signed by the site");
   }
 
+  /** Whoever holds the receipt gives back the attempt it names, so it is signed only after KE2 has opened. */
+  async function finishRecovery(started: RecoverStarted, login: OpaqueLogin): Promise<RecoverFinished> {
+    const { recordId, generation, seq, cookie, sealedReceiptKey } = started;
+    const receiptKey = await openReceiptKey(login.exportKey, sealedReceiptKey, aad);
+    const receipt = signReceipt(receiptKey, receiptMessage({ fleet, recordId, generation, seq }));
+    wipe(receiptKey);
+    return transport.send(async () => ({
+      op: "recover-finish",
+      accountToken: await options.accountToken(),
+      cookie,
+      ke3: login.ke3,
+      receipt,
+    }));
+  }
+
+  /** @throws expired where the vault's cookie is too old; everything that `recover` throws */
+  async function attempt(opaque: LoggingIn): Promise<Recovered> {
+    const started = await transport.send(async () => ({
+      op: "recover-start",
+      accountToken: await options.accountToken(),
+      ke1: opaque.ke1,
+    }));
+    const login = opaque.finish(started.ke2);
+    if (!login) throw wrongCode(started.attemptsLeft);
+    try {
+      requireServerKey(login.serverPublicKey);
+      const { sealedBackupKey, attemptsLeft } = await finishRecovery(started, login);
+      const backupKey = await openBackupKey(login.exportKey, sealedBackupKey, aad);
+      return { backupKey, generation: started.generation, attemptsLeft };
+    } catch (error) {
+      if (!isStrongroomError(error, "decrypt-failed")) throw error;
+      throw new StrongroomError("record-corrupt", "the vault's record does not open under this code", {
+        cause: error,
+        hint: "the code is right, and no attempt was spent; report this to whoever runs the fleet",
+      });
+    } finally {
+      wipe(login.exportKey);
+    }
+  }
+
   return {
     async register(recoveryCode, given) {
       const { text } = parseNewRecoveryCode(recoveryCode);
-      const backupKey = given ?? crypto.getRandomValues(new Uint8Array(BACKUP_KEY_BYTES));
-      if (backupKey.length !== BACKUP_KEY_BYTES)
+      if (given !== undefined && given.length !== BACKUP_KEY_BYTES)
         throw new StrongroomError("usage", `a backup key has ${BACKUP_KEY_BYTES} bytes`);
+      const backupKey = given ?? crypto.getRandomValues(new Uint8Array(BACKUP_KEY_BYTES));
       const receiptKey = generateReceiptKeyPair();
-      const opaque = await startRegistration(text, identities);
-      const started = await transport.send({
-        op: "register-start",
-        accountToken: await options.accountToken(),
-        blindedElement: opaque.blindedElement,
-        receiptPublicKey: receiptKey.publicKey,
-      });
-      requireServerKey(started.serverPublicKey);
-      const { exportKey, registrationRecord, serverPublicKey } = opaque.finish(
-        started.evaluatedElement,
-        started.serverPublicKey,
-      );
+      const secrets = [receiptKey.privateKey];
       try {
-        requireServerKey(serverPublicKey);
+        const opaque = await startRegistration(text, opaqueOptions);
+        const started = await transport.send(async () => ({
+          op: "register-start",
+          accountToken: await options.accountToken(),
+          blindedElement: opaque.blindedElement,
+          receiptPublicKey: receiptKey.publicKey,
+        }));
+        requireServerKey(started.serverPublicKey);
+        const done = opaque.finish(started.evaluatedElement, started.serverPublicKey);
+        secrets.push(done.exportKey);
+        requireServerKey(done.serverPublicKey);
         const sent = {
-          registrationRecord,
-          sealedBackupKey: await sealBackupKey(exportKey, backupKey, aad),
-          sealedReceiptKey: await sealReceiptKey(exportKey, receiptKey.privateKey, aad),
+          registrationRecord: done.registrationRecord,
+          sealedBackupKey: await sealBackupKey(done.exportKey, backupKey, aad),
+          sealedReceiptKey: await sealReceiptKey(done.exportKey, receiptKey.privateKey, aad),
         };
-        const answer = await transport.send({
+        const answer = await transport.send(async () => ({
           op: "register-finish",
           accountToken: await options.accountToken(),
           cookie: started.cookie,
           ...sent,
-        });
+        }));
         requireAcknowledgment(answer, sent);
         return { backupKey, generation: answer.generation };
       } finally {
-        wipe(exportKey, receiptKey.privateKey);
+        wipe(...secrets);
       }
     },
 
     async recover(recoveryCode) {
       const { text } = parseRecoveryCode(recoveryCode);
-      const opaque = await startLogin(text, identities);
-      const started = await transport.send({
-        op: "recover-start",
-        accountToken: await options.accountToken(),
-        ke1: opaque.ke1,
-      });
-      const login = opaque.finish(started.ke2);
-      if (!login) throw wrongCode(started.attemptsLeft);
-      const { recordId, generation, seq, cookie, sealedReceiptKey } = started;
+      const opaque = await startLogin(text, opaqueOptions);
       try {
-        requireServerKey(login.serverPublicKey);
-        const receiptKey = await openReceiptKey(login.exportKey, sealedReceiptKey, aad);
-        const receipt = signReceipt(receiptKey, receiptMessage({ fleet, recordId, generation, seq }));
-        wipe(receiptKey);
-        const answer = await transport.send({
-          op: "recover-finish",
-          accountToken: await options.accountToken(),
-          cookie,
-          ke3: login.ke3,
-          receipt,
-        });
-        const backupKey = await openBackupKey(login.exportKey, answer.sealedBackupKey, aad);
-        return { backupKey, generation, attemptsLeft: answer.attemptsLeft };
+        return await attempt(opaque);
       } catch (error) {
-        if (isStrongroomError(error, "decrypt-failed"))
-          throw new StrongroomError("record-corrupt", "the vault's record does not open under this code", {
-            cause: error,
-          });
+        // The same KE1 again is still the same attempt, and brings a fresh cookie.
+        if (isStrongroomError(error, "expired")) return await attempt(opaque);
         throw error;
-      } finally {
-        wipe(login.exportKey);
       }
     },
 
     async status() {
-      return transport.send({ op: "status", accountToken: await options.accountToken() });
+      return transport.send(async () => ({ op: "status", accountToken: await options.accountToken() }));
     },
 
     async delete() {
-      await transport.send({ op: "delete", accountToken: await options.accountToken() });
+      await transport.send(async () => ({ op: "delete", accountToken: await options.accountToken() }));
     },
   };
 }
