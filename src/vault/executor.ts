@@ -21,7 +21,7 @@ import type { Decision, Rule, VaultEvent } from "./rules/decision.ts";
 /** Within one process requests for an account wait for each other, so only other sites cause conflicts. */
 const MAX_ROUNDS = 16;
 const MAX_RESENDS = 5;
-const RESEND_DELAY_MS = 20;
+const RESEND_DELAY_MS = 5;
 
 export interface ExecutorOptions {
   readonly token: Token;
