@@ -147,6 +147,11 @@ export class Connection {
     }
   }
 
+  /** For a token that logged us out without saying so: private objects then just seem to be gone. */
+  ensureLogin(): void {
+    if (!this.module.isUserLoggedIn(this.#session)) this.login();
+  }
+
   /** A new session in place of one that the token dropped or that hangs in an operation. */
   reopen(): void {
     try {

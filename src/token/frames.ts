@@ -11,7 +11,7 @@ export const FRAME = {
   configure: 1,
   /** Down: steps to run. */
   run: 2,
-  /** Down: say whether the token works; the answer carries the call counts. */
+  /** Down: say whether the token works. */
   probe: 3,
   /** Down: finalize and exit. */
   close: 4,
@@ -21,7 +21,7 @@ export const FRAME = {
   results: 6,
   /** Up: a run failed. */
   failed: 7,
-  /** Up: the answer to a probe, or the last words before an exit. */
+  /** Up: the answer to a probe, or the last words before an exit; with call counts and memory. */
   report: 8,
 } as const;
 

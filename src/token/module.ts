@@ -181,6 +181,12 @@ export class Pkcs11Module {
     this.#call("C_Logout", () => this.#p.C_Logout(session));
   }
 
+  /** C_GetSessionInfo: CKS_RO_USER_FUNCTIONS or CKS_RW_USER_FUNCTIONS. */
+  isUserLoggedIn(session: Handle): boolean {
+    const { state } = this.#call("C_GetSessionInfo", () => this.#p.C_GetSessionInfo(session));
+    return state === 1 || state === 3;
+  }
+
   findObjects(session: Handle, template: AttributeList): Handle[] {
     const attributes = checked(template);
     this.#call("C_FindObjectsInit", () => this.#p.C_FindObjectsInit(session, attributes));
@@ -309,4 +315,9 @@ export function releaseModule(module: Pkcs11Module): void {
   if (!entry || entry.users === 0) return;
   entry.users--;
   if (entry.users === 0) module.finalize();
+}
+
+/** `takeCounts` of every module of the process, also of one whose session never opened. */
+export function takeAllCounts(): CallCount[] {
+  return [...loaded.values()].flatMap(({ module }) => module.takeCounts());
 }

@@ -5,6 +5,8 @@
  *   wait here, where they can still go to another worker.
  * - Workers open their sessions one at a time: with a wrong PIN in the file, exactly one login is attempted,
  *   and after a refused PIN none ever again in the life of the pool.
+ * - Vendor libraries grow (SoftHSM keeps some 250 bytes of every session object until C_Finalize): a worker that
+ *   has grown is replaced by a fresh one, which takes over when it is ready.
  */
 import { StrongroomError } from "../base/errors.ts";
 import type { CallCount } from "./module.ts";
@@ -33,6 +35,8 @@ export interface TokenConfig {
   readonly deadlineMs?: number | undefined;
   /** How often an idle token is looked at, milliseconds. Default 2000. */
   readonly probeMs?: number | undefined;
+  /** A worker that has grown by so many bytes is replaced. Default 32 MiB. */
+  readonly workerGrowthBytes?: number | undefined;
   /** Environment of the workers besides that of this process: what the PKCS#11 module reads. */
   readonly env?: Readonly<Record<string, string>> | undefined;
 }
@@ -43,7 +47,7 @@ export interface TokenObserver {
   call?(fn: string, ckr: string, count: number): void;
   /** One step. @param outcome `ok` or an error code @param seconds in the token, without waiting */
   step?(op: string, outcome: string, seconds: number): void;
-  /** worker-ready, worker-exit, worker-failed, worker-stuck, token-stopped. */
+  /** worker-ready, worker-exit, worker-failed, worker-stuck, worker-retiring, token-stopped. */
   event?(name: string, fields: Readonly<Record<string, string | number | boolean>>): void;
 }
 
@@ -85,6 +89,7 @@ class Pool implements TokenPool, WorkerListener {
   readonly #target: number;
   readonly #queueLimit: number;
   readonly #deadlineMs: number;
+  readonly #growthBytes: number;
   readonly #workers = new Set<WorkerProcess>();
   #queue: PendingRun[] = [];
   #nextId = 1;
@@ -108,6 +113,7 @@ class Pool implements TokenPool, WorkerListener {
     this.#target = Math.max(1, Math.trunc(config.workers));
     this.#queueLimit = config.queueLimit ?? 1024;
     this.#deadlineMs = config.deadlineMs ?? 5000;
+    this.#growthBytes = config.workerGrowthBytes ?? 32 * 1024 * 1024;
     this.#watch = setInterval(() => this.#checkDeadlines(), Math.min(100, this.#deadlineMs / 4));
     this.#probe = setInterval(() => this.#probeAll(), config.probeMs ?? 2000);
     this.#startNext();
@@ -136,7 +142,7 @@ class Pool implements TokenPool, WorkerListener {
   }
 
   health(): TokenHealth {
-    const workersReady = this.#ready().length;
+    const workersReady = Math.min(this.#ready().length, this.#target);
     const ready = workersReady > 0 && !this.#closing;
     const reason = this.#stopped ?? this.#reason;
     const text = this.#closing ? "closing" : reason ? describe(reason) : "starting";
@@ -198,6 +204,10 @@ class Pool implements TokenPool, WorkerListener {
     this.#reason = undefined;
     this.#unavailable = undefined;
     this.#observer.event?.("worker-ready", { pid: worker.pid ?? 0 });
+    // Frames are worked through in order: what the old one has been given, it still answers.
+    this.#ready()
+      .find(({ retiring }) => retiring)
+      ?.close();
     this.#wake();
     this.#startNext();
     this.#dispatch();
@@ -228,6 +238,7 @@ class Pool implements TokenPool, WorkerListener {
     for (const [fn, ckr, count] of counts) this.#observer.call?.(fn, ckr, count);
     if (!failure) {
       this.#backoff = 0;
+      if (worker.grownBytes > this.#growthBytes) this.#retire(worker);
       return;
     }
     if (failure.verdict === "none") return;
@@ -247,7 +258,9 @@ class Pool implements TokenPool, WorkerListener {
       else reject(run, new StrongroomError("token-failed", "two token workers died during this operation"));
     });
     this.#queue = [...again, ...this.#queue];
-    this.#reason ??= new StrongroomError("token-failed", `a token worker ended: ${how}`);
+    // One that was asked to go, and went, is no trouble.
+    if (!worker.retiring)
+      this.#reason ??= new StrongroomError("token-failed", `a token worker ended: ${how}`);
     if (!worker.opened) this.#unavailable ??= this.#reason;
     this.#settleQueue();
     this.#wake();
@@ -270,12 +283,21 @@ class Pool implements TokenPool, WorkerListener {
     this.#wake();
   }
 
+  #retire(worker: WorkerProcess): void {
+    if (worker.retiring) return;
+    worker.retiring = true;
+    this.#observer.event?.("worker-retiring", { pid: worker.pid ?? 0, grownBytes: worker.grownBytes });
+    this.#startNext();
+  }
+
   /** One opening at a time; the next one starts when this one is ready. */
   #startNext(): void {
     clearTimeout(this.#startTimer);
     this.#startTimer = undefined;
-    if (this.#stopped || this.#closing || this.#workers.size >= this.#target) return;
-    if ([...this.#workers].some(({ state }) => state === "opening")) return;
+    if (this.#stopped || this.#closing) return;
+    const workers = [...this.#workers];
+    if (workers.some(({ state }) => state === "opening")) return;
+    if (workers.filter(({ retiring }) => !retiring).length >= this.#target) return;
     this.#workers.add(new WorkerProcess(this.#workerConfig, this.#env, this));
   }
 

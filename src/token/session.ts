@@ -110,8 +110,10 @@ export class TokenSession {
   login(): void {
     this.#connection.login();
   }
+  /** Looks every key up again when it is next used. */
   forgetKeys(): void {
     this.#handles.clear();
+    this.#connection.ensureLogin();
   }
   /** Removes what `discard` could not, by closing the session that owns it. */
   sweep(): void {

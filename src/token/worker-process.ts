@@ -41,10 +41,13 @@ export type WorkerState = "opening" | "ready" | "leaving" | "gone";
 /** From source files the worker needs the loader that the sources themselves run under. */
 function command(): string[] {
   const here = import.meta.url;
-  if (!here.endsWith(".ts")) return [fileURLToPath(new URL("worker.js", here))];
+  if (!here.endsWith(".ts")) return [...LEAN, fileURLToPath(new URL("worker.js", here))];
   const loader = pathToFileURL(createRequire(here).resolve("tsx")).href;
-  return ["--import", loader, fileURLToPath(new URL("worker.ts", here))];
+  return [...LEAN, "--import", loader, fileURLToPath(new URL("worker.ts", here))];
 }
+
+/** A worker makes small short-lived objects only: a large young generation would just sit in memory. */
+const LEAN: readonly string[] = ["--max-semi-space-size=2"];
 
 export class WorkerProcess {
   state: WorkerState = "opening";
@@ -53,6 +56,11 @@ export class WorkerProcess {
   probing = false;
   /** It was ready once. */
   opened = false;
+  /** To be closed as soon as its successor is ready. */
+  retiring = false;
+  #firstRss: number | undefined;
+  /** Resident memory gained since the first report, bytes. */
+  grownBytes = 0;
   readonly #child: ChildProcess;
   readonly #socket: Socket;
   readonly #listener: WorkerListener;
@@ -186,6 +194,9 @@ export class WorkerProcess {
       case FRAME.report: {
         this.probing = false;
         const counts: CallCount[] = JSON.parse(input.text());
+        const rss = 1024 * input.u32();
+        this.#firstRss ??= rss;
+        this.grownBytes = rss - this.#firstRss;
         const failure = input.u8() === 0 ? undefined : readFailure(input);
         if (failure && failure.verdict !== "none") this.state = "leaving";
         this.#listener.report(this, counts, failure);

@@ -9,6 +9,7 @@ import { readSync, writeSync } from "node:fs";
 import { deserialize } from "node:v8";
 import { actionFor } from "./ckr.ts";
 import { FRAME, FrameReader, FrameSplitter, FrameWriter } from "./frames.ts";
+import { takeAllCounts } from "./module.ts";
 import type { DriverTraits } from "./profile.ts";
 import { readRun, travelling, type Verdict, writeFailure, writeResults } from "./run-codec.ts";
 import { Runner } from "./runner.ts";
@@ -114,7 +115,8 @@ class Worker {
 
   #report(error?: unknown, verdict: Verdict = "none"): void {
     this.#out.begin(FRAME.report);
-    this.#out.text(JSON.stringify(this.#session?.module.takeCounts() ?? []));
+    this.#out.text(JSON.stringify(takeAllCounts()));
+    this.#out.u32(Math.min(process.memoryUsage.rss() / 1024, 0xffffffff));
     this.#out.u8(error === undefined ? 0 : 1);
     if (error !== undefined)
       writeFailure(this.#out, { error: travelling(error), verdict, op: "", micros: 0 });
