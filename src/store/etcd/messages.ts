@@ -52,7 +52,11 @@ export interface Put {
 export interface TxnRequest {
   /** All must hold for `success` to be done; else `failure` is. */
   readonly compare: readonly Compare[];
-  readonly success: readonly ({ readonly put: Put } | { readonly range: RangeRequest })[];
+  readonly success: readonly (
+    | { readonly put: Put }
+    | { readonly range: RangeRequest }
+    | { readonly remove: { readonly key: Uint8Array; readonly end?: Uint8Array } }
+  )[];
   readonly failure: readonly { readonly range: RangeRequest }[];
 }
 
@@ -60,7 +64,7 @@ export interface TxnResponse {
   /** The cluster's revision afterwards; that of the put if there was one. */
   readonly revision: bigint;
   readonly succeeded: boolean;
-  /** One for each range of the branch that was taken; empty ranges for puts. */
+  /** One for each operation of the branch that was taken; empty for those that are no ranges. */
   readonly ranges: readonly RangeResponse[];
 }
 
@@ -111,10 +115,11 @@ function encodeCompare({ key, modRevision, result }: Compare): Uint8Array {
 }
 
 export function encodeTxn({ compare, success, failure }: TxnRequest): Uint8Array {
-  const operation = (one: TxnRequest["success"][number]): Uint8Array =>
-    "put" in one
-      ? bytesField(2, concat(bytesField(1, one.put.key), bytesField(2, one.put.value)))
-      : bytesField(1, encodeRange(one.range));
+  const operation = (one: TxnRequest["success"][number]): Uint8Array => {
+    if ("range" in one) return bytesField(1, encodeRange(one.range));
+    if ("put" in one) return bytesField(2, concat(bytesField(1, one.put.key), bytesField(2, one.put.value)));
+    return bytesField(3, encodeRange(one.remove));
+  };
   return concat(
     ...compare.map((one) => bytesField(1, encodeCompare(one))),
     ...success.map((one) => bytesField(2, operation(one))),
