@@ -116,8 +116,10 @@ const addManifest: AddRoutes = (app, options) => {
     .route("/v1/fleet")
     .get((request, response) => {
       // To be asked for each time, for a client that was told `unknown-key` needs the new one; 304 costs nothing.
-      response.set({ etag, "cache-control": "public, no-cache", "content-type": "application/json" });
-      if (request.fresh) response.status(304).end();
+      response.set({ etag, "cache-control": "public, no-cache" });
+      // Express's own `set` would add a charset, which JSON does not have.
+      response.setHeader("content-type", "application/json");
+      if ((request.headers["if-none-match"] ?? "").includes(etag)) response.status(304).end();
       else response.set("content-length", String(body.length)).end(body);
     })
     .all(wrongMethod(READ));

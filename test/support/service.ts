@@ -58,8 +58,8 @@ async function freePort(): Promise<number> {
 }
 
 /** Provisions the token and writes every file that a service needs. Sets this process's SOFTHSM2_CONF. */
-export async function createSite(overrides: Overrides = {}): Promise<Site> {
-  const hsm = createSoftHsm();
+export async function createSite(overrides: Overrides = {}, tokenLabel?: string): Promise<Site> {
+  const hsm = createSoftHsm(tokenLabel);
   hsm.use();
   const { dir } = hsm;
   const port = await freePort();
