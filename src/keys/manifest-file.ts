@@ -35,13 +35,9 @@ export async function publishManifest(path: string, manifest: Manifest): Promise
   if (old) {
     const differences = manifestDifferences(decodeManifest(old), manifest);
     if (differences.length === 0) return { state: "unchanged", sha256: hash(old) };
-    throw new StrongroomError(
-      "manifest-invalid",
-      `${path} differs from this token in ${differences.join(", ")}`,
-      {
-        hint: "nothing was written; check --uri, --site, --url and --max-attempts, or give another --manifest FILE",
-      },
-    );
+    throw new StrongroomError("manifest-invalid", `${path} says otherwise about ${differences.join(", ")}`, {
+      hint: "nothing was written; check --uri, --site, --url and --max-attempts, or give another --manifest FILE",
+    });
   }
   const bytes = encodeManifest(manifest);
   await writeAtomically(path, bytes);

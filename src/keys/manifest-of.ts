@@ -56,9 +56,11 @@ export function manifestOf(facts: ManifestFacts): Manifest {
  */
 export function manifestDifferences(a: Manifest, b: Manifest): readonly string[] {
   const fields: readonly (readonly [string, (m: Manifest) => unknown])[] = [
-    ["fleet", (m) => m.fleet],
-    ["policy", (m) => [m.policy.threshold, m.policy.maxAttempts]],
-    ["sites", (m) => m.sites.map((site) => [site.name, site.url, site.tokenSerial])],
+    ["the fleet's name", (m) => m.fleet],
+    ["the policy", (m) => [m.policy.threshold, m.policy.maxAttempts]],
+    ["the site's name", (m) => m.sites.map((site) => site.name)],
+    ["the site's url", (m) => m.sites.map((site) => site.url)],
+    ["the token's serial", (m) => m.sites.map((site) => site.tokenSerial)],
     ...(["identity", "session", "ake"] as const).map(
       (role) =>
         [

@@ -3,10 +3,10 @@
  * process. The vault itself goes through the pool.
  */
 import { StrongroomError } from "../base/errors.ts";
-import { modulePath, startModule } from "./connection.ts";
-import { CKF_TOKEN, CKU } from "./cryptoki.ts";
-import { acquireModule, type ModuleInfo, releaseModule, type TokenInfo } from "./module.ts";
-import { type PinPrompt, withPin } from "./pin.ts";
+import { startModule } from "./connection.ts";
+import { CKF_TOKEN } from "./cryptoki.ts";
+import { type ModuleInfo, releaseModule, type TokenInfo } from "./module.ts";
+import type { PinPrompt } from "./pin.ts";
 import { type DriverTraits, driverTraits, type Profile } from "./profile.ts";
 import { loadProfile } from "./profile-file.ts";
 import { type TokenKey, TokenSession } from "./session.ts";
@@ -74,48 +74,6 @@ export function listTokens(uri: TokenUri, modules: readonly string[]): TokenList
       tokens,
       uninitialised: infos.length - tokens.length,
     };
-  } finally {
-    releaseModule(module);
-  }
-}
-
-/**
- * Initialises a token that has no label yet as the one the URI names, and sets its user PIN. A token that is
- * initialised is never touched: C_InitToken destroys all its keys.
- * @param soPin, userPin wiped here
- * @throws usage where the URI has no label or such a token exists; token-absent where none is free
- */
-export function initialiseToken(
-  uri: TokenUri,
-  modules: readonly string[],
-  soPin: Uint8Array,
-  userPin: Uint8Array,
-): TokenInfo {
-  const label = uri.token;
-  if (label === undefined) throw new StrongroomError("usage", "the URI names no label: add token=");
-  const module = acquireModule(modulePath(uri, modules), uri.libraryParameters);
-  try {
-    const all = module.slots().map((slot) => ({ slot, info: module.tokenInfo(slot) }));
-    if (all.some(({ info }) => info.label === label))
-      throw new StrongroomError("usage", `a token ${label} exists already`, {
-        hint: "initialising it again would destroy its keys",
-      });
-    const free = all.find(({ info }) => (info.flags & CKF_TOKEN.TOKEN_INITIALIZED) === 0);
-    if (!free) throw new StrongroomError("token-absent", "no token is free to be initialised");
-    const officer = Uint8Array.from(soPin);
-    withPin(soPin, (text) => module.initToken(free.slot, text, label));
-    // Some modules give the token a new slot.
-    const made = module.slots().find((slot) => module.tokenInfo(slot).label === label);
-    if (!made) throw new StrongroomError("token-failed", "the initialised token does not show up");
-    const session = module.openSession(made, 6);
-    try {
-      withPin(officer, (text) => module.login(session, CKU.so, text));
-      withPin(userPin, (text) => module.initPin(session, text));
-      module.logout(session);
-    } finally {
-      module.closeSession(session);
-    }
-    return module.tokenInfo(made);
   } finally {
     releaseModule(module);
   }

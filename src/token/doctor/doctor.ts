@@ -31,6 +31,8 @@ export interface DoctorReport {
   /** Undefined where no session could be opened. */
   readonly token: { readonly label: string; readonly serial: string; readonly model: string } | undefined;
   readonly checks: readonly CheckReport[];
+  /** What to do where no session could be opened. */
+  readonly hint?: string | undefined;
   /** Empty with `quick`, and where the operations do not work. */
   readonly rates: readonly Rate[];
 }
@@ -108,7 +110,8 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       level: "required",
       ...fail(error instanceof Error ? error.message : String(error)),
     };
-    return { ...about, usable: false, token: undefined, checks: [login], rates: [] };
+    const hint = isStrongroomError(error) ? error.hint : undefined;
+    return { ...about, usable: false, token: undefined, hint, checks: [login], rates: [] };
   } finally {
     pin.typed?.fill(0);
   }

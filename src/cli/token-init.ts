@@ -1,0 +1,131 @@
+/** `strongroom token init`: a label, a security officer's PIN and a user PIN for a blank token. */
+import { randomBytes } from "node:crypto";
+import { closeSync, existsSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { resolve } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+import { StrongroomError } from "../base/errors.ts";
+import { modulePath } from "../token/connection.ts";
+import { initialiseToken } from "../token/initialise.ts";
+import { type PinPrompt, readPinFile } from "../token/pin.ts";
+import { requireUsable } from "../token/profile.ts";
+import { formatTokenUri } from "../token/uri.ts";
+import { printJson, say } from "./terminal.ts";
+import { chooseToken, pinPrompt, profileOption, type TokenOptions, uriOption } from "./token-options.ts";
+
+interface InitOptions extends TokenOptions {
+  readonly label: string;
+  readonly soPinSource?: string;
+  readonly pinSource?: string;
+  readonly generatePins?: boolean;
+  readonly pinLength: number;
+  readonly forceErase?: string;
+  readonly ifMissing?: boolean;
+  readonly json?: boolean;
+}
+
+/** `file:PATH` or PATH, made absolute: people type relative paths, configurations must not hold them. */
+function pinFile(source: string): string {
+  return resolve(source.replace(/^file:(?:\/\/(?=\/))?/, ""));
+}
+
+/** URL-safe characters: every token takes them, 6 bits each. */
+function writeNewPin(path: string, length: number): void {
+  const pin = Buffer.from(randomBytes(length).toString("base64url").slice(0, length));
+  try {
+    const file = openSync(path, "wx", 0o600);
+    try {
+      writeSync(file, pin);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  } catch (cause) {
+    throw new StrongroomError("file-failed", `cannot create the PIN file ${path}`, {
+      cause,
+      hint: "its directory must exist and be writable",
+    });
+  } finally {
+    pin.fill(0);
+  }
+}
+
+/** Files are read at every use; what is typed is typed once. */
+function pinSourceOf(what: string, source: string | undefined, options: InitOptions): PinPrompt {
+  if (source !== undefined) {
+    const path = pinFile(source);
+    return () => {
+      // A file that is there already holds the PIN of an earlier, interrupted attempt.
+      if (options.generatePins && !existsSync(path)) {
+        writeNewPin(path, options.pinLength);
+        say(`wrote a new ${what} to ${path}`);
+      }
+      return Promise.resolve(readPinFile(path));
+    };
+  }
+  if (options.generatePins)
+    throw new StrongroomError("usage", `--generate-pins needs a file for the ${what}`, {
+      hint: "give --so-pin-source file:PATH and --pin-source file:PATH",
+    });
+  const ask = pinPrompt(what);
+  let typed: Uint8Array | undefined;
+  return async () => {
+    typed ??= await ask();
+    return Uint8Array.from(typed);
+  };
+}
+
+async function init(options: InitOptions): Promise<void> {
+  const token = chooseToken(options);
+  requireUsable(token.profile);
+  const modules = token.profile.modules.value === "unknown" ? [] : token.profile.modules.value;
+  const pinSource = options.pinSource ?? token.parsed.pinSource;
+  const { state, info } = await initialiseToken({
+    uri: token.parsed,
+    modules,
+    label: options.label,
+    soPin: pinSourceOf("security officer's PIN", options.soPinSource, options),
+    userPin: pinSourceOf("user PIN", pinSource, options),
+    eraseLabel: options.forceErase,
+    ifMissing: options.ifMissing,
+  });
+  const said = {
+    created: `initialised a blank token as ${info.label}`,
+    erased: `erased ${options.forceErase} with all its keys and initialised it as ${info.label}`,
+    completed: `${info.label} had no user PIN yet; it has one now`,
+    present: `already initialised with this label: ${info.label}; nothing was changed`,
+  }[state];
+  say(`${said} (serial ${info.serial})`);
+  const uri = formatTokenUri({
+    token: info.label,
+    serial: info.serial,
+    modulePath: modulePath(token.parsed, modules),
+    ...(token.parsed.libraryParameters === undefined
+      ? {}
+      : { libraryParameters: token.parsed.libraryParameters }),
+    ...(pinSource === undefined ? {} : { pinSource: `file:${pinFile(pinSource)}` }),
+  });
+  if (options.json) printJson({ state, label: info.label, serial: info.serial, uri });
+  else process.stdout.write(`${uri}\n`);
+}
+
+function pinLength(text: string): number {
+  const length = Number(text);
+  if (Number.isInteger(length) && length >= 4 && length <= 64) return length;
+  throw new InvalidArgumentError("a whole number from 4 to 64");
+}
+
+export function initCommand(): Command {
+  return new Command("init")
+    .description("initialise a blank token; prints its URI")
+    .addOption(uriOption())
+    .addOption(profileOption())
+    .requiredOption("--label <label>", "the token's new label")
+    .option("--so-pin-source <file>", "file:PATH of the security officer's PIN (default: ask)")
+    .option("--pin-source <file>", "file:PATH of the user PIN (default: that of --uri, or ask)")
+    .option("--generate-pins", "create the PIN files, mode 0600, where they do not exist")
+    .option("--pin-length <n>", "characters of a generated PIN; some tokens take 8 at most", pinLength, 16)
+    .option("--if-missing", "succeed if a token with this label exists, and leave it alone")
+    .option("--force-erase <label>", "destroy every key of the token with this label, and initialise it")
+    .option("--json", "the result for machines on stdout")
+    .action(init);
+}

@@ -1,0 +1,193 @@
+/** `strongroom token provision`: the keys of a fleet of one, and its manifest. */
+import { existsSync } from "node:fs";
+import { Command, InvalidArgumentError } from "commander";
+import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { GENERATOR } from "../crypto/node/p256.ts";
+import { type ManifestFile, publishManifest } from "../keys/manifest-file.ts";
+import { type ManifestFacts, manifestOf } from "../keys/manifest-of.ts";
+import { type KeyReport, type KeyState, provision, provisioned } from "../keys/provision.ts";
+import { readPublicKeys } from "../keys/public-keys.ts";
+import { type KeySpec, vaultKeys } from "../keys/roles.ts";
+import { showAttribute } from "../token/attributes.ts";
+import { requireUsable } from "../token/profile.ts";
+import type { TokenSession } from "../token/session.ts";
+import { green, printJson, red, say, table, yellow } from "./terminal.ts";
+import { chooseToken, openChosen, profileOption, type TokenOptions, uriOption } from "./token-options.ts";
+
+interface ProvisionOptions extends TokenOptions {
+  readonly uri: string;
+  readonly fleet: string;
+  readonly site?: string;
+  readonly url?: string;
+  readonly maxAttempts: number;
+  readonly manifest?: string;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+type Facts = Omit<ManifestFacts, "tokenSerial" | "createdAt" | "publicKeys">;
+
+/** Checked before any key is made: a name that no manifest can hold must not end up in labels. */
+function manifestFacts({ fleet, site, url, maxAttempts, manifest }: ProvisionOptions): Facts | undefined {
+  if (manifest !== undefined && (site === undefined || url === undefined))
+    throw new StrongroomError("usage", "--manifest needs --site and --url", {
+      hint: "they go into the manifest: the site's name and where clients reach it",
+    });
+  const facts: Facts = { fleet, site: site ?? "site", url: url ?? "https://site.example", maxAttempts };
+  const point = new Map(["identity", "session", "ake"].map((role) => [role, GENERATOR]));
+  try {
+    manifestOf({ ...facts, tokenSerial: "", createdAt: 0, publicKeys: point });
+  } catch (error) {
+    if (!isStrongroomError(error, "manifest-invalid")) throw error;
+    throw new StrongroomError("usage", error.message, { hint: "correct --fleet, --site or --url" });
+  }
+  return manifest === undefined ? undefined : facts;
+}
+
+/** A manifest is there and the keys are not: this is another token than the one it was made with. */
+function requireKeysOf(manifest: string, reports: readonly KeyReport[]): void {
+  const missing = reports.filter(({ name, state }) => state === "missing" && PUBLISHED.includes(name));
+  if (missing.length === 0) return;
+  throw new StrongroomError(
+    "manifest-invalid",
+    `${manifest} exists, but the token lacks the keys it is about: ${missing.map(({ name }) => name).join(", ")}`,
+    { hint: "nothing was made; is this the right token? for a new fleet give another --manifest FILE" },
+  );
+}
+const PUBLISHED: readonly string[] = ["identity", "session", "ake"];
+
+const COLOUR: Readonly<Record<KeyState, (text: string) => string>> = {
+  created: green,
+  ok: green,
+  missing: yellow,
+  drift: red,
+  duplicate: red,
+  broken: red,
+};
+
+function printReports(reports: readonly KeyReport[]): void {
+  process.stdout.write(
+    `${table(
+      ["key", "type", "state", "label"],
+      reports.map(({ name, type, state, label }) => [name, type, COLOUR[state](state), label]),
+    )}\n`,
+  );
+  for (const { name, drift, problem } of reports) {
+    if (problem !== undefined) process.stdout.write(`${name}: ${problem}\n`);
+    for (const { object, attribute, expected, actual } of drift)
+      process.stdout.write(
+        `${name}: ${object}: ${attribute} is ${showAttribute(attribute, actual)}, expected ${showAttribute(attribute, expected)}\n`,
+      );
+  }
+}
+
+function publish(
+  session: TokenSession,
+  keys: readonly KeySpec[],
+  path: string,
+  facts: Facts,
+): Promise<ManifestFile> {
+  return publishManifest(
+    path,
+    manifestOf({
+      ...facts,
+      tokenSerial: session.info().serial,
+      createdAt: Date.now(),
+      publicKeys: readPublicKeys(session, keys),
+    }),
+  );
+}
+
+async function run(options: ProvisionOptions): Promise<void> {
+  const facts = manifestFacts(options);
+  const token = chooseToken(options);
+  requireUsable(token.profile);
+  const keys = vaultKeys(options.fleet, [0]);
+  const { session, profile } = await openChosen(token);
+  try {
+    const { label, serial } = session.info();
+    say(`token ${label}, serial ${serial}, profile ${profile.name}`);
+    const planned = provision(session, profile, keys, { dryRun: true });
+    if (options.manifest !== undefined && existsSync(options.manifest))
+      requireKeysOf(options.manifest, planned);
+    const reports = options.dryRun ? planned : provision(session, profile, keys);
+    const done = provisioned(reports);
+    const file =
+      done && facts && options.manifest !== undefined && !options.dryRun
+        ? await publish(session, keys, options.manifest, facts)
+        : undefined;
+    if (options.json)
+      printJson({
+        token: { label, serial },
+        profile: profile.name,
+        fleet: options.fleet,
+        dryRun: options.dryRun === true,
+        keys: reports.map(describe),
+        ...(file ? { manifest: { path: options.manifest, ...file } } : {}),
+      });
+    else printReports(reports);
+    summarise(reports, options, file);
+  } finally {
+    session.close();
+  }
+}
+
+/** A report with its values as text: bytes have no JSON. */
+function describe(report: KeyReport): object {
+  const { drift, ...rest } = report;
+  return {
+    ...rest,
+    drift: drift.map(({ object, attribute, expected, actual }) => ({
+      object,
+      attribute,
+      expected: showAttribute(attribute, expected),
+      actual: showAttribute(attribute, actual),
+    })),
+  };
+}
+
+/** Says what was done. @throws key-drift where something is wrong */
+function summarise(
+  reports: readonly KeyReport[],
+  options: ProvisionOptions,
+  file: ManifestFile | undefined,
+): void {
+  const count = (state: KeyState): number => reports.filter((report) => report.state === state).length;
+  const wrong = reports.filter(({ state }) => ["drift", "duplicate", "broken"].includes(state));
+  if (wrong.length > 0)
+    throw new StrongroomError(
+      "key-drift",
+      `${wrong.length} of ${reports.length} keys are not as they should be: ${wrong.map(({ name }) => name).join(", ")}`,
+      {
+        hint: "nothing was made or changed; find out who made them so before you trust or delete them",
+      },
+    );
+  if (options.dryRun) say(`dry run: ${count("missing")} keys would be made, ${count("ok")} are there`);
+  else say(`${count("created")} keys made, ${count("ok")} were there`);
+  if (!file) return;
+  say(
+    `manifest ${options.manifest}: ${file.state === "created" ? "written" : "says the same already, left alone"}`,
+  );
+  say(`SHA-256 ${file.sha256}`);
+}
+
+function attempts(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= 100) return value;
+  throw new InvalidArgumentError("a whole number from 1 to 100");
+}
+
+export function provisionCommand(): Command {
+  return new Command("provision")
+    .description("make the keys of a fleet of one; check those that are there")
+    .addOption(uriOption().makeOptionMandatory())
+    .addOption(profileOption())
+    .requiredOption("--fleet <name>", "the fleet's name: part of every key's label")
+    .option("--site <name>", "the site's name in the manifest")
+    .option("--url <url>", "where clients reach the site")
+    .option("--max-attempts <n>", "recovery attempts before a record is destroyed", attempts, 10)
+    .option("--manifest <file>", "write the fleet manifest, unless it says the same already")
+    .option("--dry-run", "show what would be made")
+    .option("--json", "the result for machines on stdout")
+    .action(run);
+}
