@@ -37,8 +37,13 @@ export function table(heading: readonly string[], rows: readonly (readonly strin
     .join("\n");
 }
 
-/** Exit codes: 0 done; 1 it did not work; 2 wrong usage or configuration. */
+/**
+ * Exit codes: 0 done; 1 it did not work; 2 wrong usage or configuration; 3 wrong recovery code; 4 the record is
+ * destroyed, for scripts that must know whether another attempt makes sense.
+ */
 export function exitCode(error: unknown): number {
+  if (isStrongroomError(error, "wrong-recovery-code")) return 3;
+  if (isStrongroomError(error, "destroyed")) return 4;
   const usage = ["usage", "config-invalid", "uri-invalid", "profile-invalid", "manifest-invalid"];
   return isStrongroomError(error) && usage.includes(error.code) ? 2 : 1;
 }

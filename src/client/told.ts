@@ -59,10 +59,14 @@ function duration(seconds: number): string {
   return `${whole} ${unit}${whole === 1 ? "" : "s"}`;
 }
 
+/** `1 attempt left`, `9 attempts left`. */
+export function left(attemptsLeft: number): string {
+  return attemptsLeft === 1 ? "1 attempt left" : `${attemptsLeft} attempts left`;
+}
+
 /** Wrong code, and what that leaves. */
 export function wrongCode(attemptsLeft: number): StrongroomError {
-  const left = attemptsLeft === 1 ? "1 attempt left" : `${attemptsLeft} attempts left`;
-  return new StrongroomError("wrong-recovery-code", `wrong recovery code, ${left}`, {
+  return new StrongroomError("wrong-recovery-code", `wrong recovery code, ${left(attemptsLeft)}`, {
     details: { attemptsLeft },
     hint:
       attemptsLeft === 0
