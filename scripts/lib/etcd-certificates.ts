@@ -3,6 +3,7 @@
  * for peers, so that no client can pass for a member. For tests and walk-throughs; a real fleet has its own PKI.
  */
 import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -75,7 +76,9 @@ export async function certificate(
   const distinguished = commonName === undefined ? "/O=strongroom" : `/O=strongroom/CN=${commonName}`;
   await run("openssl", ["req", "-new", "-key", made.key, "-subj", distinguished, "-out", request]);
   await run("openssl", [
-    ...["x509", "-req", "-in", request, "-CA", issuer.cert, "-CAkey", issuer.key, "-CAcreateserial"],
+    ...["x509", "-req", "-in", request, "-CA", issuer.cert, "-CAkey", issuer.key],
+    // Random, since certificates are made at the same time and a shared counter file is not.
+    ...["-set_serial", `0x${randomBytes(16).toString("hex")}`],
     ...["-days", DAYS, "-extfile", extensions, "-out", made.cert],
   ]);
   return made;
