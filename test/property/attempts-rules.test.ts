@@ -62,6 +62,7 @@ class World {
   readonly proven = new Map<number, number>();
   readonly evaluationTimes: number[] = [];
   readonly finished = new Set<number>();
+  readonly #begunBeforeDeletion = new Set<RegisterCookie>();
   #serial = 0;
 
   constructor(policy: VaultPolicy) {
@@ -107,6 +108,7 @@ class World {
           sealedReceiptKey: fill(60, 3),
         };
         if (this.decide(finishRegistration(cookie, upload)) === undefined) return;
+        expect(this.#begunBeforeDeletion).not.toContain(cookie);
         // Finishing twice changes nothing; a generation is born once.
         if (this.finished.has(cookie.generation)) expect(this.record).toStrictEqual(before);
         this.finished.add(cookie.generation);
@@ -150,7 +152,8 @@ class World {
         this.decide(settleExhausted);
         return;
       case "delete":
-        this.decide(deleteRecord);
+        if (this.decide(deleteRecord))
+          for (const one of this.registerCookies) this.#begunBeforeDeletion.add(one);
         return;
       case "wait":
         this.now += next.ms;

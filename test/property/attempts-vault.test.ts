@@ -199,7 +199,7 @@ test("faults cost attempts and never give any", async () => {
         if (record?.state === "destroyed" || record?.state === "deleted") gone.add(record.generation);
         if (record?.state === "active") expect(gone).not.toContain(record.generation);
       }
-      run.world.vault.close();
+      for (const vault of run.world.vaults) vault.close();
       evaluations += run.world.evaluations.length;
       for (const event of run.world.events) events.set(event, (events.get(event) ?? 0) + 1);
     }),

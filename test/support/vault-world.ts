@@ -32,7 +32,8 @@ export function randomPoint(): Uint8Array {
 }
 
 export interface VaultWorld {
-  readonly vault: Vault;
+  /** Two sites of one fleet: they share keys and store, and know nothing else of each other. */
+  readonly vaults: readonly [Vault, Vault];
   readonly token: SoftwareToken;
   readonly events: VaultEvent[];
   /** Faults that the next writes meet, in order. */
@@ -91,22 +92,23 @@ export function vaultWorld(store: RecordStore, policy: VaultPolicy): VaultWorld 
     },
   };
 
-  const vault = createVault({
-    fleet: FLEET,
-    site: "test-site",
-    token,
-    store: faulty,
-    evaluator,
-    akePublicKey: token.publicKey("ake"),
-    clock: { now: () => clock.now },
-    random: systemRandom,
-    policy,
-    observe: (event) => events.push(event),
-  });
+  const site = (name: string): Vault =>
+    createVault({
+      fleet: FLEET,
+      site: name,
+      token,
+      store: faulty,
+      evaluator,
+      akePublicKey: token.publicKey("ake"),
+      clock: { now: () => clock.now },
+      random: systemRandom,
+      policy,
+      observe: (event) => events.push(event),
+    });
 
   const recordId = (account: Account): Uint8Array => token.hmac("record", recordIdStep(account).data);
   return {
-    vault,
+    vaults: [site("site-a"), site("site-b")],
     token,
     events,
     storeFaults,
@@ -141,6 +143,8 @@ export class OmniscientAccount {
   readonly account: Account;
   readonly #world: VaultWorld;
   readonly #privateKey: KeyObject;
+  /** Requests go to the sites in turn. */
+  #turn = 0;
   readonly receiptPublicKey: Uint8Array;
 
   constructor(world: VaultWorld, subject: string) {
@@ -153,7 +157,8 @@ export class OmniscientAccount {
   }
 
   ask<R extends VaultRequest>(request: R): Promise<Answers[R["op"]]> {
-    return this.#world.vault.handle(this.account, request);
+    const [even, odd] = this.#world.vaults;
+    return (this.#turn++ % 2 === 0 ? even : odd).handle(this.account, request);
   }
 
   registerStart(): Promise<Answers["register-start"]> {
