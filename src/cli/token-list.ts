@@ -30,7 +30,12 @@ function list(options: TokenOptions & { readonly json?: boolean }): void {
   const { module, tokens: all, uninitialised } = listTokens(parsed, known);
   const tokens = all.filter((token) => matchesToken(parsed, token));
   const uriOf = ({ label, serial }: TokenInfo): string =>
-    formatTokenUri({ token: label, serial, modulePath: module.path });
+    formatTokenUri({
+      token: label,
+      serial,
+      modulePath: module.path,
+      ...(parsed.libraryParameters === undefined ? {} : { libraryParameters: parsed.libraryParameters }),
+    });
   if (options.json) {
     printJson({
       module,
