@@ -14,7 +14,7 @@ export interface CheckResult {
   readonly error?: StrongroomError;
 }
 
-const TOKEN_MS = 15_000;
+const TOKEN_MS = 5_000;
 
 async function attempt(
   part: CheckResult["part"],

@@ -9,7 +9,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { type ConfigIssue, checkConfig, type ServiceConfig } from "./config-schema.ts";
 import { nearest } from "./nearest.ts";
 
-export type { Listen, ServiceConfig, ServiceLimits } from "./config-schema.ts";
+export type { ServiceConfig } from "./config-schema.ts";
 
 const HINT = "hsm-config/sites/example-site.yaml explains every key";
 

@@ -8,7 +8,7 @@ import { ours } from "./plain-error.ts";
 
 export interface KeyWatch {
   /** Why the keys are not proved; undefined where they are. */
-  unproved(): string | undefined;
+  readonly unproved: () => string | undefined;
   /** One proof, now. @throws what the proof throws */
   prove(): Promise<void>;
   stop(): Promise<void>;

@@ -16,9 +16,9 @@ export type RequestKind = Operation | "sealed" | "fleet" | "operations" | "other
 export interface ServiceMetrics {
   readonly registry: Registry;
   request(kind: RequestKind, outcome: Outcome, seconds: number): void;
-  vaultEvent(event: VaultEvent): void;
-  tokenCall(fn: string, ckr: string, count: number): void;
-  tokenStep(op: string, outcome: string, seconds: number): void;
+  readonly vaultEvent: (event: VaultEvent) => void;
+  readonly tokenCall: (fn: string, ckr: string, count: number) => void;
+  readonly tokenStep: (op: string, outcome: string, seconds: number) => void;
   /** The same store, with the time of its calls observed. */
   observeStore(store: RecordStore): RecordStore;
   observeToken(health: () => TokenHealth): void;

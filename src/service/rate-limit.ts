@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 
 export interface RateLimiter {
   /** Takes one request; 0 if it may pass, else the whole seconds until the next one may. */
-  take(address: string): number;
+  readonly take: (address: string) => number;
 }
 
 /** Addresses that are remembered; one that is forgotten only starts with a full burst again. */

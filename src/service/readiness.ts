@@ -4,7 +4,7 @@ import type { RecordStore } from "../store/record-store.ts";
 import type { TokenHealth } from "../token/token.ts";
 import { scrub } from "./log-fields.ts";
 
-export interface Part {
+interface Part {
   readonly ok: boolean;
   /** One line for people. */
   readonly detail: string;

@@ -108,8 +108,8 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
     checkLoad();
     inFlight++;
     try {
-      const { plaintext, sealAnswer } = await openEnvelope(body, { fleet, recipient });
-      const sealed = sealAnswer(encodeAnswer(await answer(plaintext, line)));
+      const envelope = await openEnvelope(body, { fleet, recipient });
+      const sealed = envelope.sealAnswer(encodeAnswer(await answer(envelope.plaintext, line)));
       response.writeHead(200, {
         "content-type": ENVELOPE_CONTENT_TYPE,
         "content-length": sealed.length,

@@ -21,7 +21,7 @@ export interface AccountVerifier {
    * The account that the token speaks for.
    * @throws unauthorized, unavailable (the issuer's keys cannot be read now)
    */
-  verify(token: string, scope: AccountScope): Promise<Account>;
+  readonly verify: (token: string, scope: AccountScope) => Promise<Account>;
 }
 
 /** How far the issuer's clock may be off. */

@@ -23,9 +23,9 @@ import { decodeManifest, type Manifest } from "../../src/wire/manifest.ts";
 import { createSoftHsm, type SoftHsm } from "./softhsm.ts";
 
 export const FLEET = "test-fleet";
-export const SITE = "site-a";
+const SITE = "site-a";
 export const TENANT = "app";
-export const ISSUER = "https://accounts.example";
+const ISSUER = "https://accounts.example";
 const ALL_SCOPES = ["register", "recover", "status", "delete"];
 
 export interface Site {
@@ -39,7 +39,7 @@ export interface Site {
   readonly manifestBytes: Uint8Array;
   /** A fresh account token of the site's issuer; `claims` override. */
   issueToken(subject: string, scopes?: readonly string[], claims?: JWTPayload): Promise<string>;
-  remove(): void;
+  readonly remove: () => void;
 }
 
 /** Parts of the configuration file to replace; one level deep. */
@@ -129,7 +129,7 @@ export async function createSite(overrides: Overrides = {}, tokenLabel?: string)
         .setProtectedHeader({ alg: "EdDSA", kid: "key-1" })
         .sign(privateKey);
     },
-    remove: hsm.remove,
+    remove: () => hsm.remove(),
   };
 }
 
@@ -187,8 +187,14 @@ export interface SpawnedService extends Site {
   close(): Promise<void>;
 }
 
-/** `strongroom serve` as a process of its own, ready to serve. */
-export async function spawnService(overrides: Overrides = {}): Promise<SpawnedService> {
+/**
+ * `strongroom serve` as a process of its own, ready to serve.
+ * @param env besides that of this process
+ */
+export async function spawnService(
+  overrides: Overrides = {},
+  env: Readonly<Record<string, string>> = {},
+): Promise<SpawnedService> {
   const site = await createSite(overrides);
   const logs: string[] = [];
   let child: ChildProcess;
@@ -199,7 +205,7 @@ export async function spawnService(overrides: Overrides = {}): Promise<SpawnedSe
       ["--import", "tsx", "src/cli/main.ts", "serve", "--config", site.configFile],
       {
         stdio: ["ignore", "pipe", "pipe"],
-        env: { ...process.env, ...site.hsm.env },
+        env: { ...process.env, ...site.hsm.env, ...env },
       },
     );
     const { stdout, stderr } = child;

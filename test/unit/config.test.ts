@@ -60,9 +60,9 @@ describe("the example", () => {
     );
     const { operations, ...rest } = loadServiceConfig(file);
     expect(operations).toEqual({ host: "127.0.0.1", port: 8441 });
-    const { operations: _, ...expected } = loadServiceConfig(EXAMPLE);
-    const { manifest, store, issuers, ...values } = expected;
-    expect(rest).toMatchObject(values);
+    // Paths differ, for the copy is in another directory.
+    const { fleet, site, listen, token, policy, limits, trustProxy, log, drain } = loadServiceConfig(EXAMPLE);
+    expect(rest).toMatchObject({ fleet, site, listen, token, policy, limits, trustProxy, log, drain });
   });
 });
 
