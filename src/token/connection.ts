@@ -50,7 +50,7 @@ export function startModule(uri: TokenUri, modules: readonly string[]): Pkcs11Mo
 }
 
 /** The slot of the one token that matches. @throws token-absent; uri-invalid where several match */
-export function findSlot(module: Pkcs11Module, uri: TokenUri): { slot: Handle; info: TokenInfo } {
+function findSlot(module: Pkcs11Module, uri: TokenUri): { slot: Handle; info: TokenInfo } {
   const present: string[] = [];
   const matching: { slot: Handle; info: TokenInfo }[] = [];
   for (const slot of module.slots()) {

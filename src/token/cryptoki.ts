@@ -12,9 +12,6 @@ export const CKM = {
 } as const;
 
 export const CKD_NULL = 1;
-export const CKG_MGF1_SHA1 = 1;
-export const CKG_MGF1_SHA256 = 2;
-export const CKZ_DATA_SPECIFIED = 1;
 
 export const CKU = { so: 0, user: 1 } as const;
 export const CKF_RW_SESSION = 2;

@@ -36,7 +36,7 @@ export function wrapMechanism(keyWrap: KeyWrap): Mechanism {
  * Wraps and unwraps a throw-away key.
  * @returns undefined if the mechanism does what the profile says, else what is wrong
  */
-export function tryKeyWrap(session: TokenSession, keyWrap: KeyWrap): string | undefined {
+function tryKeyWrap(session: TokenSession, keyWrap: KeyWrap): string | undefined {
   const made: ObjectHandle[] = [];
   const mechanism = wrapMechanism(keyWrap);
   try {

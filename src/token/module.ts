@@ -21,12 +21,12 @@ export interface Mechanism {
   readonly mechanism: number;
   readonly parameter?: Buffer | EcdhParameter | OaepParameter;
 }
-export interface EcdhParameter {
+interface EcdhParameter {
   readonly type: typeof PARAMETER.ecdh;
   readonly kdf: number;
   readonly publicData: Buffer;
 }
-export interface OaepParameter {
+interface OaepParameter {
   readonly type: typeof PARAMETER.oaep;
   readonly hashAlg: number;
   readonly mgf: number;
@@ -65,7 +65,7 @@ const CKF_OS_LOCKING_OK = 2;
 const version = (v: { major: number; minor: number }): string => `${v.major}.${v.minor}`;
 
 /** Attributes by number, as `attributeList` in attributes.ts makes them. */
-export interface ListedAttribute {
+interface ListedAttribute {
   type: number;
   value: boolean | number | string | Buffer;
 }

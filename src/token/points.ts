@@ -6,7 +6,7 @@ const POINT_BYTES = 65;
 const X_BYTES = 32;
 
 /** Only an uncompressed SEC1 point goes to a token: what a device does with anything else is its secret. */
-export function checkPoint(point: Uint8Array): void {
+function checkPoint(point: Uint8Array): void {
   if (point.length !== POINT_BYTES || point[0] !== 4)
     throw new StrongroomError("point-invalid", "not an uncompressed P-256 point");
 }

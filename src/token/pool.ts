@@ -13,12 +13,13 @@ import type { CallCount } from "./module.ts";
 import { driverTraits, requireUsable } from "./profile.ts";
 import { loadProfile } from "./profile-file.ts";
 import type { Failure } from "./run-codec.ts";
+import { expireRun, type PendingRun, RunQueue, rejectRun, resolveRun, sameError } from "./run-queue.ts";
 import type { TokenKey } from "./session.ts";
 import type { StepResult } from "./steps.ts";
 import type { ResultsOf, Token, TokenHealth, TokenStep } from "./token.ts";
 import { parseTokenUri } from "./uri.ts";
 import type { WorkerConfig } from "./worker.ts";
-import { type PendingRun, type WorkerListener, WorkerProcess } from "./worker-process.ts";
+import { type WorkerListener, WorkerProcess } from "./worker-process.ts";
 
 export interface TokenConfig {
   /** pkcs11: URI with module-path and pin-source. */
@@ -67,8 +68,6 @@ const WINDOW = 8;
 const OPEN_LIMIT_MS = 30_000;
 const EXIT_LIMIT_MS = 3_000;
 const BACKOFF_MS = { first: 250, last: 2_000 } as const;
-/** A run is given to a second worker when its first one died, not to a third. */
-const MAX_DEATHS = 2;
 
 /**
  * Starts the workers and returns at once; a token that is absent is waited for.
@@ -91,7 +90,7 @@ class Pool implements TokenPool, WorkerListener {
   readonly #deadlineMs: number;
   readonly #growthBytes: number;
   readonly #workers = new Set<WorkerProcess>();
-  #queue: PendingRun[] = [];
+  readonly #queue = new RunQueue();
   #nextId = 1;
   /** Why a worker did not come up, or went; cleared by the next one that is ready. */
   #reason: StrongroomError | undefined;
@@ -160,7 +159,7 @@ class Pool implements TokenPool, WorkerListener {
     while (this.#ready().length < this.#target) {
       const left = until - performance.now();
       const reason = this.#stopped ?? (left <= 0 || this.#closing ? this.#absence() : undefined);
-      if (reason) throw again(reason);
+      if (reason) throw sameError(reason);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#waiting.push(() => {
@@ -185,7 +184,7 @@ class Pool implements TokenPool, WorkerListener {
     // Yields first, so that `close` has returned and new runs are refused.
     do await new Promise((resolve) => setTimeout(resolve, 5));
     while (busy() && performance.now() < limit);
-    this.#failQueue(new StrongroomError("token-absent", "the token pool is closed"));
+    this.#queue.fail(new StrongroomError("token-absent", "the token pool is closed"));
     await Promise.all(
       [...this.#workers].map(async (worker) => {
         worker.close();
@@ -217,10 +216,7 @@ class Pool implements TokenPool, WorkerListener {
     this.#backoff = 0;
     if (this.#observer.step)
       for (const [i, step] of run.steps.entries()) this.#observer.step(step.op, "ok", (micros[i] ?? 0) / 1e6);
-    if (!run.settled) {
-      run.settled = true;
-      run.resolve(results);
-    }
+    resolveRun(run, results);
     this.#dispatch();
   }
 
@@ -228,9 +224,9 @@ class Pool implements TokenPool, WorkerListener {
     const { error, verdict, op, micros } = failure;
     if (op !== "") this.#observer.step?.(op, error.code, micros / 1e6);
     if (verdict !== "none") this.#leaving(worker, failure);
-    run.deaths++;
-    if (verdict === "recycle" && error.retryable && run.deaths < MAX_DEATHS) this.#queue.unshift(run);
-    else reject(run, error);
+    // Given to a fresh worker once, as if this one had died under it.
+    if (verdict === "recycle" && error.retryable && run.deaths === 0) this.#queue.putBack([run]);
+    else rejectRun(run, error);
     this.#settleQueue();
   }
 
@@ -249,15 +245,7 @@ class Pool implements TokenPool, WorkerListener {
   exited(worker: WorkerProcess, unanswered: readonly PendingRun[], how: string): void {
     this.#workers.delete(worker);
     this.#observer.event?.("worker-exit", { pid: worker.pid ?? 0, how, unanswered: unanswered.length });
-    const again: PendingRun[] = [];
-    unanswered.forEach((run, i) => {
-      if (run.settled) return;
-      // Only the first one can have been what killed it.
-      if (i === 0) run.deaths++;
-      if (run.deaths < MAX_DEATHS) again.push(run);
-      else reject(run, new StrongroomError("token-failed", "two token workers died during this operation"));
-    });
-    this.#queue = [...again, ...this.#queue];
+    this.#queue.putBack(unanswered);
     // One that was asked to go, and went, is no trouble.
     if (!worker.retiring)
       this.#reason ??= new StrongroomError("token-failed", `a token worker ended: ${how}`);
@@ -314,14 +302,9 @@ class Pool implements TokenPool, WorkerListener {
 
   #checkDeadlines(): void {
     const now = performance.now();
-    const expire = (run: PendingRun): void => {
-      if (now >= run.deadline)
-        reject(run, new StrongroomError("token-timeout", "the token did not answer in time"));
-    };
-    this.#queue.forEach(expire);
-    if (this.#queue.some(({ settled }) => settled)) this.#queue = this.#queue.filter((run) => !run.settled);
+    this.#queue.expire(now);
     for (const worker of this.#workers) {
-      worker.underWay.forEach(expire);
+      for (const run of worker.underWay) expireRun(run, now);
       const limit = worker.state === "opening" ? OPEN_LIMIT_MS : this.#deadlineMs;
       const waiting = worker.state !== "ready" || worker.load > 0 || worker.probing;
       if (!waiting || now - worker.busySince < limit) continue;
@@ -343,19 +326,13 @@ class Pool implements TokenPool, WorkerListener {
     if (this.#queue.length >= this.#queueLimit)
       return new StrongroomError("token-busy", "too many operations wait for the token");
     const failed = this.#stopped ?? this.#unavailable;
-    return failed && this.#ready().length === 0 ? again(failed) : undefined;
+    return failed && this.#ready().length === 0 ? sameError(failed) : undefined;
   }
 
   #settleQueue(): void {
     const failed = this.#stopped ?? this.#unavailable;
-    if (failed && this.#ready().length === 0) this.#failQueue(failed);
+    if (failed && this.#ready().length === 0) this.#queue.fail(failed);
     else this.#dispatch();
-  }
-
-  #failQueue(error: StrongroomError): void {
-    const queue = this.#queue;
-    this.#queue = [];
-    for (const run of queue) reject(run, again(error));
   }
 
   #dispatch(): void {
@@ -369,7 +346,7 @@ class Pool implements TokenPool, WorkerListener {
       try {
         best.send(run);
       } catch (error) {
-        reject(
+        rejectRun(
           run,
           error instanceof StrongroomError ? error : new StrongroomError("internal", String(error)),
         );
@@ -386,20 +363,6 @@ class Pool implements TokenPool, WorkerListener {
     this.#waiting = [];
     for (const resume of waiting) resume();
   }
-}
-
-function reject(run: PendingRun, error: StrongroomError): void {
-  if (run.settled) return;
-  run.settled = true;
-  run.reject(error);
-}
-
-/** A new error for each caller: stacks and identity are not shared. */
-function again(error: StrongroomError): StrongroomError {
-  return new StrongroomError(error.code, error.message, {
-    details: error.details,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-  });
 }
 
 function describe(error: StrongroomError): string {

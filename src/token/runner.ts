@@ -106,7 +106,9 @@ export class Runner {
         case "retry":
           this.#suspect();
           return false;
-        default:
+        case "fail":
+        case "recycle":
+        case "stop":
           return false;
       }
     } catch (failed) {

@@ -8,23 +8,9 @@ import { StrongroomError } from "../base/errors.ts";
 import { FRAME, FrameReader, FrameSplitter, FrameWriter } from "./frames.ts";
 import type { CallCount } from "./module.ts";
 import { type Failure, readFailure, readResults, writeRun } from "./run-codec.ts";
+import type { PendingRun } from "./run-queue.ts";
 import type { StepResult } from "./steps.ts";
-import type { TokenStep } from "./token.ts";
 import type { WorkerConfig } from "./worker.ts";
-
-/** A call of `run` on its way. */
-export interface PendingRun {
-  readonly id: number;
-  readonly steps: readonly TokenStep[];
-  /** `performance.now()` after which its caller no longer waits. */
-  readonly deadline: number;
-  /** Workers that died under it. */
-  deaths: number;
-  /** Its caller has been answered already. */
-  settled: boolean;
-  readonly resolve: (results: StepResult[]) => void;
-  readonly reject: (error: StrongroomError) => void;
-}
 
 export interface WorkerListener {
   ready(worker: WorkerProcess): void;
