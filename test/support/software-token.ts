@@ -12,8 +12,8 @@ const CURVE = "prime256v1";
 const MECHANISM = 0x8000_0000;
 
 export interface SoftwareToken extends Token {
-  /** Messages and steps so far. */
-  readonly counts: { runs: number; steps: number };
+  /** Messages so far, and the steps in them. */
+  readonly counts: { runs: number; readonly steps: TokenStep["op"][] };
   publicKey(key: KeyName): Uint8Array;
   /** HMAC under a key of the token, for tests that look inside records and cookies. */
   hmac(key: KeyName, data: Uint8Array): Uint8Array;
@@ -21,7 +21,7 @@ export interface SoftwareToken extends Token {
 
 export function softwareToken(): SoftwareToken {
   const secrets = new Map<KeyName, Buffer>();
-  const counts = { runs: 0, steps: 0 };
+  const counts = { runs: 0, steps: [] as TokenStep["op"][] };
   const secret = (key: KeyName): Buffer => {
     const found = secrets.get(key) ?? randomBytes(32);
     secrets.set(key, found);
@@ -99,7 +99,7 @@ export function softwareToken(): SoftwareToken {
     publicKey: (key) => Uint8Array.from(pair(secret(key)).getPublicKey()),
     async run<const S extends readonly TokenStep[]>(steps: S): Promise<ResultsOf<S>> {
       counts.runs++;
-      counts.steps += steps.length;
+      counts.steps.push(...steps.map((step) => step.op));
       return steps.map(perform) as ResultsOf<S>;
     },
   };
