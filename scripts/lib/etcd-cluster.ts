@@ -45,7 +45,7 @@ export interface EtcdClusterOptions {
   readonly launch?: (member: number, command: readonly string[]) => readonly string[];
 }
 
-export interface EtcdMember {
+interface EtcdMember {
   readonly name: string;
   readonly clientUrl: string;
   readonly peerUrl: string;

@@ -193,7 +193,7 @@ async function exportShards(options: ExportOptions): Promise<void> {
     }
     const { revision, records } = await snapshot(cluster, keys, shards);
     const header = { cluster: name, prefix: etcd.prefix, shards, revision };
-    return { ...(await writeRecordFile(options.out, header, records())), revision: `${revision}` };
+    return { ...(await writeRecordFile(options.out, header, records)), revision: `${revision}` };
   });
   if (options.json)
     printJson({ cluster: name, shards: formatShardRange(shards), file: options.out, ...result });

@@ -8,7 +8,7 @@ import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { clustersOfShards, formatShardRange, parseShardRange, SHARDS, type ShardMap } from "./shard-map.ts";
 
 /** Paths of PEM files: the members' authority, this site's client certificate (CN = etcd user) and its key. */
-export interface EtcdTls {
+interface EtcdTls {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
@@ -134,8 +134,7 @@ const etcd = z
   })
   .describe("name the clusters, the prefix and the certificates");
 
-/** For the service's own schema; a parsed value still has its paths as they are written. */
-export const storeSchema: z.ZodType<StoreConfig> = z
+const storeSchema: z.ZodType<StoreConfig> = z
   .union([
     z.strictObject({ lmdb: z.strictObject({ path: path.describe("write a directory on a local disk") }) }),
     z.strictObject({ etcd }),

@@ -1,10 +1,11 @@
 /** The shard map gives every record exactly one place, and operations stay in it. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { openLmdbStore } from "../../src/store/lmdb-store.ts";
 import type { RecordStore } from "../../src/store/record-store.ts";
 import {
@@ -138,6 +139,12 @@ describe("the store section of a configuration", () => {
     const config = parseStoreConfig({ etcd });
     expect(config.etcd?.shards).toEqual({ version: 1, ranges: [{ first: 0, last: 255, cluster: "main" }] });
     expect(config.etcd).toMatchObject({ electionTimeoutMs: 1000, channels: 1 });
+  });
+
+  test("the example is one", () => {
+    const example = new URL("../../hsm-config/etcd/store.yaml", import.meta.url);
+    const config = parseStoreConfig(parse(readFileSync(example, "utf8")).store);
+    expect(Object.keys(config.etcd?.clusters.main?.endpoints ?? {})).toHaveLength(3);
   });
 
   test("several do", () => {

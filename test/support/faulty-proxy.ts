@@ -5,7 +5,7 @@ import { connect, createServer, type Socket } from "node:net";
  * pass: everything; deaf: requests arrive, answers are swallowed; cut: the connection breaks when a request has
  * been passed on, before its answer; closed: connections are refused.
  */
-export type ProxyMode = "pass" | "deaf" | "cut" | "closed";
+type ProxyMode = "pass" | "deaf" | "cut" | "closed";
 
 export interface FaultyProxy {
   /** `https://127.0.0.1:port`. */

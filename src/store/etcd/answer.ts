@@ -13,7 +13,7 @@ import { status } from "@grpc/grpc-js";
  * - no-space: the cluster is over its quota; see below.
  * - unknown: perhaps, and perhaps only later.
  */
-export type Fate = "not-applied" | "refused" | "no-space" | "unknown";
+type Fate = "not-applied" | "refused" | "no-space" | "unknown";
 
 export interface Failure {
   readonly fate: Fate;

@@ -21,7 +21,7 @@ import { countRecords } from "./transfer.ts";
 
 const STATUS_TIMEOUT_MS = 1500;
 
-export interface MemberReport {
+interface MemberReport {
   readonly site: string;
   readonly address: string;
   /** Why it did not answer; everything below is missing then. */
@@ -37,7 +37,7 @@ export interface MemberReport {
   readonly lag?: number;
 }
 
-export interface SiteReport {
+interface SiteReport {
   readonly site: string;
   /** Version of the shard map that the site runs with. */
   readonly shards?: number;

@@ -35,15 +35,16 @@ export function keyspace(prefix: string): Keyspace {
   // "0" is the character behind "/", so `x0` is the first key behind everything below `x/`.
   const shardEnd = (folder: string, shard: number): Uint8Array =>
     shard < 255 ? below(`${folder}/${hexByte(shard + 1)}`) : below(`${folder}0`);
+  const record = (id: RecordId): Uint8Array => {
+    if (id.length !== ID_BYTES)
+      throw new StrongroomError("internal", `a record id has ${ID_BYTES} bytes, not ${id.length}`);
+    return concat(below(`records/${toHex(id.subarray(0, 1))}/`), id);
+  };
   return {
-    record(id) {
-      if (id.length !== ID_BYTES)
-        throw new StrongroomError("internal", `a record id has ${ID_BYTES} bytes, not ${id.length}`);
-      return concat(below(`records/${toHex(id.subarray(0, 1))}/`), id);
-    },
+    record,
     recordId(key) {
       const id = key.slice(-ID_BYTES);
-      if (id.length !== ID_BYTES || toHex(this.record(id)) !== toHex(key))
+      if (id.length !== ID_BYTES || toHex(record(id)) !== toHex(key))
         throw new StrongroomError("record-corrupt", "a key among the records is no record's");
       return id;
     },

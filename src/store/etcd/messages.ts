@@ -38,13 +38,13 @@ export interface RangeResponse {
 }
 
 /** A condition on one key; a revision of 0 means that there is no such key. */
-export interface Compare {
+interface Compare {
   readonly key: Uint8Array;
   readonly modRevision: bigint;
   readonly result?: "equal" | "greater";
 }
 
-export interface Put {
+interface Put {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
 }

@@ -12,6 +12,8 @@ const VARINT = 0;
 const FIXED64 = 1;
 const DELIMITED = 2;
 const FIXED32 = 5;
+/** Field numbers have 29 bits. */
+const MAX_FIELD = 2 ** 29 - 1;
 const TWO_64 = 1n << 64n;
 const MAX_INT64 = (1n << 63n) - 1n;
 
@@ -29,12 +31,12 @@ function varint(value: bigint): Uint8Array {
 
 /** An integer, enum or bool field; written even if it is zero, which a `oneof` needs. */
 export function intField(field: number, value: number | bigint | boolean): Uint8Array {
-  return concat(varint(BigInt((field << 3) | VARINT)), varint(BigInt(value)));
+  return concat(varint(BigInt(field * 8 + VARINT)), varint(BigInt(value)));
 }
 
 /** A bytes, string or message field. */
 export function bytesField(field: number, value: Uint8Array): Uint8Array {
-  return concat(varint(BigInt((field << 3) | DELIMITED)), varint(BigInt(value.length)), value);
+  return concat(varint(BigInt(field * 8 + DELIMITED)), varint(BigInt(value.length)), value);
 }
 
 /** One field as it stands in a message. */
@@ -78,7 +80,7 @@ export function* fields(message: Uint8Array): Generator<Field> {
   while (at < message.length) {
     const tag = readVarint();
     const number = Number(tag >> 3n);
-    if (tag >> 32n !== 0n || number === 0) throw broken("a field number is out of range");
+    if (number > MAX_FIELD || number === 0) throw broken("a field number is out of range");
     const wireType = Number(tag & 7n);
     let int: bigint | undefined;
     let bytes: Uint8Array | undefined;

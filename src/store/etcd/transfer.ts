@@ -9,15 +9,16 @@ import type { Keyspace } from "./keyspace.ts";
 import { decodeRange, decodeTxn, encodeRange, encodeTxn, type KeyValue, RANGE, TXN } from "./messages.ts";
 
 const PAGE = 256;
-/** One transaction's share of an import: well below etcd's 128 operations and 1.5 MiB. */
-const BATCH_RECORDS = 64;
+/** One transaction's share of an import, below etcd's 1.5 MiB and 128 operations: each record may have its own shard. */
+const BATCH_RECORDS = 60;
 const BATCH_BYTES = 2 ** 19;
 const BATCHES_AT_ONCE = 4;
 
 export interface Snapshot {
   /** The cluster's revision that all records are of. */
   readonly revision: bigint;
-  records(): AsyncGenerator<StoredRecord>;
+  /** To be read once. */
+  readonly records: AsyncGenerator<StoredRecord>;
 }
 
 /**
@@ -28,25 +29,30 @@ export interface Snapshot {
 export async function snapshot(cluster: Cluster, keys: Keyspace, range: ShardRange): Promise<Snapshot> {
   const { key, end } = keys.records(range);
   const { revision } = await cluster.request(RANGE, encodeRange({ key, end, countOnly: true }), decodeRange);
-  return {
-    revision,
-    async *records() {
-      let from = key;
-      for (;;) {
-        const request = encodeRange({ key: from, end, revision, limit: PAGE });
-        const page = await cluster.request(RANGE, request, decodeRange);
-        let last: KeyValue | undefined;
-        for (const kv of page.kvs) {
-          yield { id: keys.recordId(kv.key), value: Uint8Array.from(kv.value), revision: kv.modRevision };
-          last = kv;
-        }
-        if (!page.more || last === undefined) return;
-        // The next key after one is that key with a zero byte appended.
-        from = new Uint8Array(last.key.length + 1);
-        from.set(last.key);
-      }
-    },
-  };
+  return { revision, records: pages(cluster, keys, range, revision) };
+}
+
+async function* pages(
+  cluster: Cluster,
+  keys: Keyspace,
+  range: ShardRange,
+  revision: bigint,
+): AsyncGenerator<StoredRecord> {
+  const { key, end } = keys.records(range);
+  let from = key;
+  for (;;) {
+    const request = encodeRange({ key: from, end, revision, limit: PAGE });
+    const page = await cluster.request(RANGE, request, decodeRange);
+    let last: KeyValue | undefined;
+    for (const kv of page.kvs) {
+      yield { id: keys.recordId(kv.key), value: Uint8Array.from(kv.value), revision: kv.modRevision };
+      last = kv;
+    }
+    if (!page.more || last === undefined) return;
+    // The next key after one is that key with a zero byte appended.
+    from = new Uint8Array(last.key.length + 1);
+    from.set(last.key);
+  }
 }
 
 /** How many records some shards have. @throws store-unavailable */
@@ -56,13 +62,9 @@ export async function countRecords(cluster: Cluster, keys: Keyspace, range: Shar
 }
 
 /** Digest and number of the records that some shards have now. @throws store-unavailable */
-export async function digestOf(
-  cluster: Cluster,
-  keys: Keyspace,
-  range: ShardRange,
-): Promise<RecordFileSummary> {
+async function digestOf(cluster: Cluster, keys: Keyspace, range: ShardRange): Promise<RecordFileSummary> {
   const digest = contentDigest();
-  for await (const record of (await snapshot(cluster, keys, range)).records()) digest.add(record);
+  for await (const record of (await snapshot(cluster, keys, range)).records) digest.add(record);
   return digest.summary();
 }
 
@@ -157,30 +159,33 @@ async function* batchesOf(records: AsyncIterable<StoredRecord>): AsyncGenerator<
   if (batch.length > 0) yield batch;
 }
 
-/** Writes each record of a batch or none. Repeating it is harmless: then it finds its own records. */
+/**
+ * Writes each record of a batch or none. Repeating it is harmless: then it finds its own records, or writes those
+ * that an interrupted import had not reached.
+ */
 async function writeBatch(cluster: Cluster, keys: Keyspace, batch: readonly StoredRecord[]): Promise<void> {
-  const shards = new Set(batch.map(({ id }) => id[0] ?? 0));
+  const fences = [...new Set(batch.map(({ id }) => id[0] ?? 0))].map((shard) => keys.fence(shard));
   const request = encodeTxn({
     compare: [
       ...batch.map(({ id }) => ({ key: keys.record(id), modRevision: 0n })),
       // Only behind a fence: no site may be using these shards.
-      ...[...shards].map((shard) => ({
-        key: keys.fence(shard),
-        modRevision: 0n,
-        result: "greater" as const,
-      })),
+      ...fences.map((key) => ({ key, modRevision: 0n, result: "greater" as const })),
     ],
     success: batch.map(({ id, value }) => ({ put: { key: keys.record(id), value } })),
-    failure: batch.map(({ id }) => ({ range: { key: keys.record(id) } })),
+    failure: [
+      ...batch.map(({ id }) => ({ range: { key: keys.record(id) } })),
+      ...fences.map((key) => ({ range: { key } })),
+    ],
   });
   const txn = await cluster.request(TXN, request, decodeTxn);
   if (txn.succeeded) return;
-  const same = batch.every(({ value }, i) => {
-    const stored = txn.ranges[i]?.kvs[0];
-    return stored !== undefined && equal(stored.value, value);
-  });
-  if (!same)
-    throw new StrongroomError("conflict", `the shards were opened or written to during the import`, {
+  const stored = batch.map((_, i) => txn.ranges[i]?.kvs[0]);
+  const missing = batch.filter((_, i) => stored[i] === undefined);
+  const closed = fences.every((_, i) => txn.ranges[batch.length + i]?.kvs.length === 1);
+  const same = batch.every(({ value }, i) => equal(stored[i]?.value ?? value, value));
+  if (!closed || !same || missing.length === batch.length)
+    throw new StrongroomError("conflict", "the shards were opened or written to during the import", {
       hint: "no site may use these shards before the import is done; fence them, delete their records, start again",
     });
+  if (missing.length > 0) await writeBatch(cluster, keys, missing);
 }
