@@ -13,7 +13,7 @@ import type { HmacStep, Token } from "../token/token.ts";
 import type { Evaluator, SharePolicy } from "../vault/evaluator.ts";
 
 /** What a share's tag covers; `publicKey` is the share's, uncompressed. */
-export function shareTagMessage(policy: SharePolicy, publicKey: Uint8Array): Uint8Array {
+function shareTagMessage(policy: SharePolicy, publicKey: Uint8Array): Uint8Array {
   return framed(
     "strongroom/share/v1",
     policy.recordId,

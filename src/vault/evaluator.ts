@@ -13,12 +13,12 @@ export interface SharePolicy {
   readonly maxAttempts: number;
 }
 
-export interface CreateRequest extends SharePolicy {
+interface CreateRequest extends SharePolicy {
   /** Uncompressed and on the curve, 65 bytes. */
   readonly blindedElement: Uint8Array;
 }
 
-export interface EvaluateRequest extends SharePolicy {
+interface EvaluateRequest extends SharePolicy {
   readonly blindedElement: Uint8Array;
   readonly shares: readonly Share[];
   /** This attempt's number, and what a guard checks it against. */

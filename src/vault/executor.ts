@@ -34,7 +34,7 @@ export interface ExecutorOptions {
 }
 
 /** What the caller gets when the decision is durable. */
-export interface Executed<T, S extends readonly TokenStep[]> {
+interface Executed<T, S extends readonly TokenStep[]> {
   readonly outcome: T;
   /** Results of the extra steps. */
   readonly results: ResultsOf<S>;

@@ -39,7 +39,7 @@ export interface Registration {
  * vacant: nothing was ever registered, only evaluations are being counted; destroyed: attempts exhausted;
  * deleted: the account asked. The last two keep the generation, so that an old cookie cannot revive it.
  */
-export type RecordState = "vacant" | "active" | "destroyed" | "deleted";
+type RecordState = "vacant" | "active" | "destroyed" | "deleted";
 
 export interface VaultRecord {
   readonly version: 1;

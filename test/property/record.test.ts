@@ -19,7 +19,7 @@ function accepted(bytes: Uint8Array, expected: string, open: (mutant: Uint8Array
       open(mutant);
       found.push(name);
     } catch (error) {
-      if (!isStrongroomError(error, expected as ErrorCode)) found.push(`${name}: ${error}`);
+      if (!isStrongroomError(error, expected as ErrorCode)) found.push(`${name}: ${String(error)}`);
     }
   };
   for (let bit = 0; bit < bytes.length * 8; bit++) probe(`bit ${bit}`, withBitFlipped(bytes, bit));

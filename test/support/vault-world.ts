@@ -23,7 +23,7 @@ export type StoreFault = "lost-before" | "lost-after" | "refused";
 /** Where the process dies: once the attempt is durable, or once the OPRF was evaluated. */
 export type Crash = "before-evaluation" | "after-evaluation";
 
-export const FLEET = "test-fleet";
+const FLEET = "test-fleet";
 
 export function randomPoint(): Uint8Array {
   const ecdh = createECDH("prime256v1");

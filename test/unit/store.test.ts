@@ -160,23 +160,10 @@ describe("one writer", () => {
 
 /** Runs the child in a mount namespace with a small tmpfs of its own: a disk that really fills up. */
 function onSmallDisk(size: string, script: string): string {
-  const asRoot = process.getuid?.() === 0;
+  const namespace = process.getuid?.() === 0 ? "--mount" : "--user --map-root-user --mount";
   const mount = `mount -t tmpfs -o size=${size} tmpfs "$1" && exec "$2" --import tsx "$3" ${script}`;
-  return execFileSync(
-    "unshare",
-    [
-      ...(asRoot ? [] : ["--user", "--map-root-user"]),
-      "--mount",
-      "sh",
-      "-c",
-      mount,
-      "sh",
-      directory,
-      process.execPath,
-      CHILD,
-    ],
-    { encoding: "utf8" },
-  );
+  const outer = `exec unshare ${namespace} sh -c "$0" sh "$@"`;
+  return execFileSync("sh", ["-c", outer, mount, directory, process.execPath, CHILD], { encoding: "utf8" });
 }
 
 describe("a full disk", () => {

@@ -29,7 +29,7 @@ export function destruction(record: VaultRecord): Decision<never> {
   return { write: destroyed(record), outcome: { refused: destroyedError() }, event: "destroyed" };
 }
 
-export function destroyedError(): StrongroomError {
+function destroyedError(): StrongroomError {
   return new StrongroomError("destroyed", "the record was destroyed: no attempt was left");
 }
 
