@@ -57,7 +57,8 @@ export async function postSealed(
       method: "POST",
       headers: { "content-type": ENVELOPE_CONTENT_TYPE },
       body: Uint8Array.from(body),
-      redirect: "error",
+      // Not "error": with it undici fails at repeating a request that was answered with 421 (misdirected request).
+      redirect: "manual",
       credentials: "omit",
       cache: "no-store",
       signal: AbortSignal.timeout(timeoutMs),

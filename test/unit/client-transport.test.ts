@@ -1,0 +1,173 @@
+/** What a client makes of sites, and of whoever stands before them, that answer in the clear or not at all. */
+import { generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
+import { afterEach, describe, expect, test } from "vitest";
+import { toHex } from "../../src/base/bytes.ts";
+import { createVaultClient, type VaultClient } from "../../src/client/index.ts";
+import { keyId } from "../../src/crypto/key-id.ts";
+import { encodeManifest, type ManifestKey, type ManifestRole } from "../../src/wire/manifest.ts";
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+/** A site that answers every request like this; counts them. */
+async function startSite(answer: RequestListener): Promise<{ readonly url: string; requests: number }> {
+  const site = { url: "", requests: 0 };
+  const server = createServer((request, response) => {
+    request.resume().on("end", () => {
+      site.requests++;
+      answer(request, response);
+    });
+  });
+  servers.push(server.listen(0, "127.0.0.1"));
+  await once(server, "listening");
+  const address = server.address();
+  if (typeof address === "object" && address !== null) site.url = `http://127.0.0.1:${address.port}`;
+  return site;
+}
+const plain =
+  (status: number, body: string, headers: Record<string, string> = {}): RequestListener =>
+  (_, response) => {
+    response.writeHead(status, headers).end(body);
+  };
+
+function key(role: ManifestRole, site?: string): ManifestKey {
+  const { x = "", y = "" } = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
+    format: "jwk",
+  });
+  const point = Buffer.concat([Buffer.of(4), Buffer.from(x, "base64url"), Buffer.from(y, "base64url")]);
+  const publicKey = point.toString("hex");
+  return { kid: toHex(keyId(point)), role, algorithm: "P-256", publicKey, ...(site ? { site } : {}) };
+}
+
+function clientOf(
+  urls: readonly string[],
+  tokens: { asked: number } = { asked: 0 },
+  fetcher = fetch,
+): VaultClient {
+  const sites = urls.map((url, i) => ({ name: `site-${i}`, url, tokenSerial: "1" }));
+  const manifest = encodeManifest({
+    type: "strongroom/fleet-manifest/v1",
+    fleet: "f",
+    createdAt: 0,
+    policy: { threshold: 1, maxAttempts: 10 },
+    sites,
+    keys: [key("ake"), ...sites.flatMap(({ name }) => [key("identity", name), key("session", name)])],
+  });
+  return createVaultClient({
+    manifest,
+    account: { tenant: "t", subject: "s" },
+    accountToken: () => `token-${++tokens.asked}`,
+    retryForMs: 700,
+    fetch: fetcher,
+  });
+}
+const code = (name: string): unknown => expect.objectContaining({ code: name });
+
+describe("answers in the clear", () => {
+  test.each(["destroyed", "not-registered", "unauthorized", "expired", "conflict", "invalid-request"])(
+    "%s is not believed",
+    async (error) => {
+      const site = await startSite(plain(410, JSON.stringify({ error })));
+      await expect(clientOf([site.url]).status()).rejects.toThrow(code("unavailable"));
+      expect(site.requests).toBeGreaterThan(1);
+    },
+  );
+
+  test.each([
+    ["a proxy's page", plain(502, "<html>bad gateway</html>")],
+    ["a login page", plain(200, "<html>welcome to the hotel</html>")],
+    ["a redirect", plain(302, "", { location: "http://127.0.0.1:1/" })],
+    ["nothing", plain(204, "")],
+    ["a broken connection", (request) => request.socket.destroy()],
+  ] satisfies [string, RequestListener][])("%s is an outage, and tried again", async (_, answer) => {
+    const site = await startSite(answer);
+    const tokens = { asked: 0 };
+    await expect(clientOf([site.url], tokens).status()).rejects.toThrow(code("unavailable"));
+    expect(site.requests).toBeGreaterThan(1);
+    expect(tokens.asked).toBeGreaterThanOrEqual(site.requests);
+  });
+
+  test("an endless one is not read to its end", async () => {
+    let sent = 0;
+    const site = await startSite((_, response) => {
+      const more = (): void => {
+        sent += 16_384;
+        if (!response.destroyed && sent < 1 << 28) response.write(Buffer.alloc(16_384), more);
+      };
+      more();
+    });
+    await expect(clientOf([site.url]).status()).rejects.toThrow(code("unavailable"));
+    expect(sent).toBeLessThan(1 << 26);
+  });
+});
+
+describe("several sites", () => {
+  test("one that is down is passed over, whichever is tried first", async () => {
+    const up = await startSite(plain(421, '{"error":"unknown-key"}'));
+    for (let i = 0; i < 8; i++)
+      await expect(clientOf(["http://127.0.0.1:1", up.url]).status()).rejects.toThrow(code("unknown-key"));
+  });
+
+  test("that all have other keys mean that the manifest is old", async () => {
+    const sites = await Promise.all([1, 2, 3].map(() => startSite(plain(400, '{"error":"unknown-key"}'))));
+    const tokens = { asked: 0 };
+    await expect(
+      clientOf(
+        sites.map(({ url }) => url),
+        tokens,
+      ).status(),
+    ).rejects.toThrow(code("unknown-key"));
+    expect(sites.map(({ requests }) => requests)).toEqual([1, 1, 1]);
+    expect(tokens.asked).toBe(3);
+  });
+});
+
+describe("a site that is asked too often", () => {
+  test("is left alone for as long as it says, if that is longer than we have", async () => {
+    const site = await startSite(plain(429, '{"error":"rate-limited"}', { "retry-after": "600" }));
+    const refused = clientOf([site.url]).status();
+    await expect(refused).rejects.toThrow(code("rate-limited"));
+    await expect(refused).rejects.toMatchObject({
+      details: { retryAfter: 600 },
+      hint: expect.stringMatching(/10 minutes/),
+    });
+    expect(site.requests).toBe(1);
+  });
+});
+
+test("what fails in the app's own accountToken reaches the app, and is not tried again", async () => {
+  const site = await startSite(plain(500, ""));
+  const failure = new Error("signed out");
+  const manifest = encodeManifest({
+    type: "strongroom/fleet-manifest/v1",
+    fleet: "f",
+    createdAt: 0,
+    policy: { threshold: 1, maxAttempts: 10 },
+    sites: [{ name: "a", url: site.url, tokenSerial: "1" }],
+    keys: [key("ake"), key("identity", "a"), key("session", "a")],
+  });
+  const client = createVaultClient({
+    manifest,
+    account: { tenant: "t", subject: "s" },
+    accountToken: () => Promise.reject(failure),
+  });
+  await expect(client.status()).rejects.toBe(failure);
+  expect(site.requests).toBe(0);
+});
+
+test("a path in a site's URL is kept", async () => {
+  const paths: (string | undefined)[] = [];
+  const site = await startSite((request, response) => {
+    paths.push(request.url);
+    response.writeHead(400).end('{"error":"unknown-key"}');
+  });
+  await expect(clientOf([`${site.url}/strongroom/`]).status()).rejects.toThrow(code("unknown-key"));
+  expect(paths).toEqual(["/strongroom/v1/vault"]);
+});
