@@ -16,9 +16,11 @@
  *
  * So no square root is taken and no candidate is tried; what is inverted is public (yK ≠ 0, the group order is
  * odd). The test y1² = f(x1) then says whether the two answers belong together: the chord equation is linear in
- * y1, so at most one of ±Y meets it, and one does exactly when the y1 above lies over x1. Two x-coordinates that
- * do not belong together pass by chance with probability 2⁻²⁵⁵. (A token that uses another key altogether, with
- * its own K, would be consistent with itself; here K comes from the record or the manifest.)
+ * y1, so at most one of ±Y meets it, and one does exactly when the y1 above lies over x1. Unrelated x-coordinates
+ * pass by chance with probability 2⁻²⁵⁵. What passes by nature is any pair that belongs to some point Y′ and to
+ * Y′ + K; the swapped pair (x2, x1) does, with Y′ = −(Y + K). So the test finds a token that errs, not one that
+ * lies on purpose: a wrong product is an honest client's failed login, and tells a dishonest one no more than
+ * the P of its own choice would have.
  *
  * Edge cases. The chord needs x1 ≠ xK, that is Y ≠ ±K, that is P ≠ ±G: then k·P = ±K is known without the
  * token. P + G is the identity only for P = −G, one of these two. P = G would also make it a tangent. For any
