@@ -3,14 +3,14 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { isStrongroomError } from "../../src/base/errors.ts";
 import type { RecordStore } from "../../src/store/record-store.ts";
-import { type EtcdCluster, startEtcdCluster, storeAt } from "../support/etcd-cluster.ts";
+import { type EtcdCluster, PATIENT, startEtcdCluster, storeAt } from "../support/etcd-cluster.ts";
 
 let cluster: EtcdCluster;
 let store: RecordStore;
 
 beforeAll(async () => {
   cluster = await startEtcdCluster({ quotaBytes: 16 * 2 ** 20 });
-  store = await storeAt(cluster, 0);
+  store = await storeAt(cluster, 0, PATIENT);
 });
 afterAll(async () => {
   await store?.close();

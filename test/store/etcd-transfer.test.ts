@@ -11,7 +11,7 @@ import { openStore } from "../../src/store/open-store.ts";
 import { openRecordFile } from "../../src/store/record-file.ts";
 import type { RecordStore } from "../../src/store/record-store.ts";
 import { parseStoreConfig } from "../../src/store/store-config.ts";
-import { type EtcdCluster, startEtcdCluster } from "../support/etcd-cluster.ts";
+import { type EtcdCluster, PATIENT, startEtcdCluster } from "../support/etcd-cluster.ts";
 
 let one: EtcdCluster;
 let two: EtcdCluster;
@@ -35,6 +35,7 @@ function section(prefix: string, version: number, ranges: Record<string, string>
     etcd: {
       prefix,
       tls: one.vault,
+      ...PATIENT,
       clusters: {
         old: { endpoints: endpoints(one) },
         new: { endpoints: endpoints(two), tls: two.vault },

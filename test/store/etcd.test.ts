@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RecordStore, SwapResult } from "../../src/store/record-store.ts";
-import { type EtcdCluster, startEtcdCluster, storeAt } from "../support/etcd-cluster.ts";
+import { type EtcdCluster, PATIENT, startEtcdCluster, storeAt } from "../support/etcd-cluster.ts";
 import { type FaultyProxy, startFaultyProxy } from "../support/faulty-proxy.ts";
 
 let cluster: EtcdCluster;
@@ -12,7 +12,7 @@ let store: RecordStore;
 beforeAll(async () => {
   cluster = await startEtcdCluster();
   proxies = await Promise.all(cluster.clientUrls.map(startFaultyProxy));
-  store = await storeAt(cluster, 0);
+  store = await storeAt(cluster, 0, PATIENT);
 });
 afterAll(async () => {
   await store?.close();
@@ -38,7 +38,7 @@ describe("compare and swap", () => {
     const [id, value] = [newId(), newValue()];
     const revision = await created(id, value);
     for (const member of [0, 1, 2]) {
-      const other = await storeAt(cluster, member);
+      const other = await storeAt(cluster, member, PATIENT);
       expect(await other.get(id)).toEqual({ value, revision });
       await other.close();
     }
@@ -81,7 +81,7 @@ describe("compare and swap", () => {
 
   test("of 100 writers of one revision exactly one wins, round after round", async () => {
     const id = newId();
-    const stores = await Promise.all([0, 1, 2].map((member) => storeAt(cluster, member)));
+    const stores = await Promise.all([0, 1, 2].map((member) => storeAt(cluster, member, PATIENT)));
     let expected: bigint | undefined;
     for (let round = 0; round < 5; round++) {
       const values = Array.from({ length: 100 }, newValue);

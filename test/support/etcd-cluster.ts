@@ -8,6 +8,9 @@ import { parseStoreConfig, type StoreConfig } from "../../src/store/store-config
 
 export { type EtcdCluster, startEtcdCluster } from "../../scripts/lib/etcd-cluster.ts";
 
+/** For tests in which nothing fails: a busy machine is no fault. */
+export const PATIENT: StoreSettings = { tryMs: 20_000, operationMs: 60_000 };
+
 export interface StoreSettings {
   readonly prefix?: string;
   readonly tls?: CertificateFiles;
