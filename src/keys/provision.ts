@@ -15,7 +15,7 @@ import { type KeySpec, ROLES } from "./roles.ts";
 import { type AttributeSupport, type KeyTemplates, keyTemplates, type Stage } from "./templates.ts";
 
 /** One deviation, with the object that shows it. */
-export interface ObjectDrift extends Drift {
+interface ObjectDrift extends Drift {
   readonly object: "private key" | "public key" | "secret key";
 }
 

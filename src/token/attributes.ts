@@ -4,7 +4,7 @@
  */
 import { toHex } from "../base/bytes.ts";
 
-export type AttributeKind = "boolean" | "number" | "bytes" | "text";
+type AttributeKind = "boolean" | "number" | "bytes" | "text";
 export type AttributeValue = boolean | number | Uint8Array | string;
 
 const TABLE = {

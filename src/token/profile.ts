@@ -45,10 +45,10 @@ export interface Oaep {
 }
 
 /** pin: as it is. user-password: `name:password` in one string. protected-path: typed at the device. */
-export type LoginKind = "pin" | "user-password" | "protected-path";
+type LoginKind = "pin" | "user-password" | "protected-path";
 export type PointEncoding = "raw" | "der";
 /** read: C_GetAttributeValue gives x. wrap-out: derived extractable, wrapped to a host key. none: not at all. */
-export type SecretOut = "read" | "wrap-out" | "none";
+type SecretOut = "read" | "wrap-out" | "none";
 
 export interface Profile {
   readonly name: string;

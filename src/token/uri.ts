@@ -8,7 +8,7 @@ import { fromUtf8, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 
 /** RFC 7512 §2.3 `type`. */
-export type UriObjectType = "cert" | "data" | "private" | "public" | "secret-key";
+type UriObjectType = "cert" | "data" | "private" | "public" | "secret-key";
 
 /** A parsed URI; an absent field does not restrict anything. */
 export interface TokenUri {

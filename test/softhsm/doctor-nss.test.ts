@@ -17,7 +17,7 @@ interface OtherModule {
   readonly profile: string;
   readonly fails: readonly string[];
   /** Makes a token in the directory. @returns its URI */
-  make(dir: string): string;
+  readonly make: (dir: string) => string;
 }
 
 /** A test without the module fails, it is not skipped. */
@@ -41,7 +41,7 @@ const MODULES: readonly OtherModule[] = [
       "protect.usage",
       "protect.copyable",
     ],
-    make(dir) {
+    make: (dir) => {
       const pin = join(dir, "pin");
       writeFileSync(pin, randomBytes(8).toString("hex"), { mode: 0o600 });
       execFileSync("certutil", ["-N", "-d", `sql:${dir}`, "-f", pin]);

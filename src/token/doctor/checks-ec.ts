@@ -5,6 +5,7 @@ import { isStrongroomError } from "../../base/errors.ts";
 import { checkPoint } from "../../crypto/node/p256.ts";
 import { derivationPoints, recoverProduct } from "../../crypto/node/point-recovery.ts";
 import { verifySignature } from "../../crypto/node/receipts.ts";
+import { showAttribute } from "../attributes.ts";
 import { type Check, fail, mustRefuse, pass } from "./check.ts";
 import { hostKey, hostKeyWithLeadingZero, offCurvePoint } from "./software.ts";
 
@@ -33,7 +34,7 @@ export const EC_CHECKS: readonly Check[] = [
       const { privateKey } = bench.ecPair();
       const { sensitive, extractable } = bench.session.secrecy(privateKey);
       const local = bench.session.attribute(privateKey, "LOCAL");
-      const seen = `SENSITIVE=${sensitive} EXTRACTABLE=${extractable} LOCAL=${local ?? "absent"}`;
+      const seen = `SENSITIVE=${sensitive} EXTRACTABLE=${extractable} LOCAL=${showAttribute("LOCAL", local)}`;
       return sensitive && !extractable && local === true ? pass(seen) : fail(seen);
     },
   },

@@ -1,5 +1,5 @@
 /** What the token must refuse, tried: attributes that are stored but not enforced protect nothing. */
-import type { Template } from "../attributes.ts";
+import { type AttributeName, showAttribute, type Template } from "../attributes.ts";
 import { chooseKeyWrap, wrapMechanism } from "../key-wrap.ts";
 import type { ObjectHandle } from "../session.ts";
 import { type Check, fail, mustRefuse, type Outcome, pass, refusalOf, unsupported } from "./check.ts";
@@ -44,11 +44,11 @@ function mustNotChange(bench: Workbench, key: ObjectHandle, change: Template): O
 }
 
 /** Makes a key with one more attribute; undefined and why, where the token does not take or keep it. */
-function withAttribute(bench: Workbench, attributes: Template, name: keyof Template): ObjectHandle | string {
+function withAttribute(bench: Workbench, attributes: Template, name: AttributeName): ObjectHandle | string {
   try {
     const key = bench.secret("generic secret", { SIGN: true, ...attributes });
     const actual = bench.session.attribute(key, name);
-    return actual === attributes[name] ? key : `${name} reads ${actual ?? "absent"}`;
+    return actual === attributes[name] ? key : `${name} reads ${showAttribute(name, actual)}`;
   } catch (error) {
     return `${name} in a template: ${refusalOf(error)}`;
   }
