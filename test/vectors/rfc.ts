@@ -3,7 +3,8 @@ import { createHash, createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { p256, p256_hasher, p256_oprf } from "@noble/curves/nist.js";
 import { concat, fromHex, uintBE, utf8 } from "../../src/base/bytes.ts";
-import { toBigInt } from "../../src/crypto/node/p256.ts";
+import { type LoginStarted, parseKe1, startLogin } from "../../src/crypto/node/opaque-server.ts";
+import { compressPoint, decompressPoint, toBigInt } from "../../src/crypto/node/p256.ts";
 
 export function loadJson(name: string): unknown {
   return JSON.parse(readFileSync(new URL(name, import.meta.url), "utf8"));
@@ -23,7 +24,7 @@ interface Rfc9497 {
   }[];
 }
 
-interface Rfc9807Vector {
+export interface Rfc9807Vector {
   readonly config: { readonly Context: string; readonly Fake: "True" | "False" };
   readonly inputs: Readonly<Record<string, string>>;
   readonly intermediates: Readonly<Record<string, string>>;
@@ -74,4 +75,53 @@ export function finalize(input: Uint8Array, blindScalar: Uint8Array, evaluated: 
     utf8("Finalize"),
   );
   return Uint8Array.from(createHash("sha256").update(hashed).digest());
+}
+
+/** A server key, in software or in a token: the whole product k·P, uncompressed. */
+export interface ServerKey {
+  /** Uncompressed, 65 bytes. */
+  readonly publicKey: Uint8Array;
+  multiply(point: Uint8Array): Uint8Array | Promise<Uint8Array>;
+}
+
+/** RegistrationResponse for the vector's registration request. */
+export async function reproduceRegistration(
+  vector: Rfc9807Vector,
+  oprf: ServerKey,
+  ake: ServerKey,
+): Promise<Uint8Array> {
+  const request = decompressPoint(value(vector.outputs, "registration_request"));
+  return concat(compressPoint(await oprf.multiply(request)), compressPoint(ake.publicKey));
+}
+
+/** The server's login with the vector's randomness; a fake vector has a fake record (RFC 9807 §6.3.2.2). */
+export async function reproduceLogin(
+  { config, inputs, intermediates, outputs }: Rfc9807Vector,
+  oprf: ServerKey,
+  ake: ServerKey,
+): Promise<LoginStarted> {
+  const fake = config.Fake === "True";
+  const ke1 = fake ? value(inputs, "KE1") : value(outputs, "KE1");
+  const { blindedElement, clientKeyshare } = parseKe1(ke1);
+  return startLogin({
+    ke1,
+    registrationRecord: fake
+      ? concat(value(inputs, "client_public_key"), value(inputs, "masking_key"), new Uint8Array(64))
+      : value(outputs, "registration_upload"),
+    evaluatedElement: await oprf.multiply(blindedElement),
+    serverPublicKey: ake.publicKey,
+    staticDh: await ake.multiply(clientKeyshare),
+    // Where a vector names no identities, they are the public keys (RFC 9807 §10.3).
+    clientIdentity: value(
+      { client_identity: intermediates.client_public_key ?? "", ...inputs },
+      "client_identity",
+    ),
+    serverIdentity: value({ server_identity: inputs.server_public_key ?? "", ...inputs }, "server_identity"),
+    context: fromHex(config.Context),
+    randomness: {
+      maskingNonce: value(inputs, "masking_nonce"),
+      serverNonce: value(inputs, "server_nonce"),
+      keyshareSeed: value(inputs, "server_keyshare_seed"),
+    },
+  });
 }
