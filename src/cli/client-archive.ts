@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { basename, dirname, resolve } from "node:path";
+import { PassThrough } from "node:stream";
 import { concat, equal, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 
@@ -69,8 +70,9 @@ interface TarEnd {
 }
 
 function tarFailed(doing: string, { code, signal, lines }: TarEnd): StrongroomError {
-  const why = lines[0] ?? (signal ? `killed by ${signal}` : `exit code ${code}`);
-  const full = lines.some((line) => /No space left|quota exceeded|File too large/i.test(line));
+  const full = lines.some((line) => /No space left|quota exceeded|Wrote only/i.test(line));
+  const told = lines[0] ?? (signal ? `killed by ${signal}` : `exit code ${code}`);
+  const why = full ? "no space left on the device" : told;
   return new StrongroomError("file-failed", `${doing}: ${why}`, {
     ...(full ? { hint: "free some space or write elsewhere; nothing partial was left" } : {}),
   });
@@ -92,8 +94,10 @@ export function packFolder(paths: readonly string[]): PackedFolder {
       : paths.flatMap((path) => [`--directory=${dirname(resolve(path))}`, `./${basename(resolve(path))}`]);
   const { child, ended } = startTar(["--create", "--format=pax", "--file=-", ...what]);
   child.stdin?.end();
-  const output = child.stdout?.[Symbol.asyncIterator]();
+  // Piped at once: when a child ends, Node throws away what nobody has begun to read.
+  const output = child.stdout?.pipe(new PassThrough())[Symbol.asyncIterator]();
   let marked = false;
+  let packedBytes = 0;
   return {
     stream: new ReadableStream<Uint8Array>(
       {
@@ -104,7 +108,9 @@ export function packFolder(paths: readonly string[]): PackedFolder {
           }
           const next = await output?.next();
           if (!next || next.done) return controller.close();
-          controller.enqueue(next.value);
+          const chunk: Uint8Array = next.value;
+          packedBytes += chunk.length;
+          controller.enqueue(chunk);
         },
         cancel: () => {
           child.kill();
@@ -114,6 +120,9 @@ export function packFolder(paths: readonly string[]): PackedFolder {
     ),
     async finish() {
       const end = await ended();
+      // Two blocks of zeros end even an empty archive.
+      if ((end.code ?? 2) < 2 && (packedBytes < 2 * BLOCK_BYTES || packedBytes % BLOCK_BYTES !== 0))
+        throw new StrongroomError("internal", "a part of what tar packed was lost");
       // 1: some files changed while they were read. They are in the archive, as they were at some moment.
       if (end.code === 1) return end.lines;
       if (end.code !== 0) throw tarFailed("cannot read everything", end);

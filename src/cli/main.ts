@@ -3,6 +3,7 @@
 import { Command } from "commander";
 import { clientCommand } from "./client.ts";
 import { serveCommand } from "./serve.ts";
+import { storeCommand } from "./store.ts";
 import { exitCode, printError } from "./terminal.ts";
 import { tokenCommand } from "./token.ts";
 
@@ -11,7 +12,8 @@ const program = new Command("strongroom")
   .showHelpAfterError("hint: strongroom help")
   .addCommand(tokenCommand())
   .addCommand(serveCommand())
-  .addCommand(clientCommand());
+  .addCommand(clientCommand())
+  .addCommand(storeCommand());
 
 try {
   await program.parseAsync();
