@@ -24,7 +24,7 @@ export interface SealedEnvelope {
   /** What to POST. */
   readonly body: Uint8Array;
   /** Opens the answer to this very envelope. @throws decode-failed, decrypt-failed */
-  openAnswer(body: Uint8Array): Promise<Uint8Array>;
+  readonly openAnswer: (body: Uint8Array) => Promise<Uint8Array>;
 }
 
 /**

@@ -267,6 +267,29 @@ describe("k·P from x-coordinates", () => {
     );
   });
 
+  test("an x that is right but for a multiple of p is refused", () => {
+    // Y = k·P with an x so small that x + p fits 32 bytes; any K will do, for k is not asked.
+    const small = Array.from({ length: 40 }, (_, i) => BigInt(i)).filter(
+      (x) => code(() => decompressPoint(concat(Uint8Array.of(2), bytesOf(x)))) === "no error",
+    );
+    const point = softwareKey().publicKey;
+    for (const x of small) {
+      const y = decompressPoint(concat(Uint8Array.of(2), bytesOf(x)));
+      const { publicKey } = softwareKey();
+      const x2 = addPoints(y, publicKey).subarray(1, 33);
+      expect(recoverProduct(point, publicKey, [bytesOf(x), x2])).toEqual(y);
+      expect(code(() => recoverProduct(point, publicKey, [bytesOf(x + FIELD_PRIME), x2]))).toBe(
+        "token-failed",
+      );
+      // The same for the other coordinate: Y = (small point) − K.
+      const minusK = Point.fromBytes(publicKey).negate().toBytes(false);
+      const other = addPoints(y, minusK);
+      expect(recoverProduct(point, publicKey, [other.subarray(1, 33), bytesOf(x)])).toEqual(other);
+      const shifted = [other.subarray(1, 33), bytesOf(x + FIELD_PRIME)];
+      expect(code(() => recoverProduct(point, publicKey, shifted))).toBe("token-failed");
+    }
+  });
+
   test("a bad P or K is refused", () => {
     const key = softwareKey();
     const point = softwareKey().publicKey;

@@ -6,9 +6,9 @@ export interface SoftwareKey {
   readonly privateKey: Uint8Array;
   /** Uncompressed, 65 bytes. */
   readonly publicKey: Uint8Array;
-  ecdh(point: Uint8Array): Uint8Array;
+  readonly ecdh: (point: Uint8Array) => Uint8Array;
   /** The whole product, by way of x-coordinates. */
-  multiply(point: Uint8Array): Uint8Array;
+  readonly multiply: (point: Uint8Array) => Uint8Array;
 }
 
 export function softwareKey(privateKey?: Uint8Array): SoftwareKey {

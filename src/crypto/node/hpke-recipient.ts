@@ -33,7 +33,7 @@ export interface Recipient {
 export interface OpenedEnvelope {
   readonly plaintext: Uint8Array;
   /** Seals the answer so that only the sender of this envelope can open it; once. */
-  sealAnswer(plaintext: Uint8Array): Uint8Array;
+  readonly sealAnswer: (plaintext: Uint8Array) => Uint8Array;
 }
 
 /**

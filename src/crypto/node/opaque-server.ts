@@ -38,7 +38,7 @@ export interface RegistrationRecord {
 }
 
 /** What a login draws at random (RFC 9807 §6.2.2, §6.4.4); given only to reproduce vectors. */
-export interface LoginRandomness {
+interface LoginRandomness {
   readonly maskingNonce: Uint8Array;
   readonly serverNonce: Uint8Array;
   /** server_keyshare_seed. */

@@ -5,9 +5,11 @@
  * constant-time. That is sound for what flows through here:
  * - blinded elements, key shares and public keys arrive from, or go to, the client: public;
  * - k·P is the answer to the client that sent P: public to it, and it is the only one who could time us;
- * - the Diffie-Hellman products of a login are secret. They meet only multiplications and reductions of
- *   full-width numbers (point-recovery.ts), no branch, no table, no inversion: BigInt time then depends on the
- *   number of leading zero limbs alone. They live for one login and never say anything about a long-term key.
+ * - the Diffie-Hellman products of a login are secret. They meet only multiplications and reductions
+ *   (point-recovery.ts): no branch of ours, no table and no inversion depends on them. V8's own division still
+ *   varies a little (leading zero limbs, corrections of a quotient digit), and neither BigInts nor the hex between
+ *   them and bytes can be wiped: they last until they are collected. That is accepted because each value lives for
+ *   one login, costs whoever wants to time it an attempt, and says nothing about a long-term key.
  * Private scalars never become a BigInt in this file.
  */
 import { ECDH } from "node:crypto";
@@ -115,6 +117,7 @@ export function fromAffine(point: AffinePoint): Uint8Array {
 export function decompressPoint(compressed: Uint8Array): Uint8Array {
   if (compressed.length !== POINT_BYTES || (compressed[0] !== 0x02 && compressed[0] !== 0x03))
     throw invalid("not a compressed P-256 point");
+  // OpenSSL refuses it as well; the rule is kept here too, because one point must have one encoding.
   if (toBigInt(compressed.subarray(1)) >= FIELD_PRIME) throw invalid("coordinate out of range");
   try {
     const point = ECDH.convertKey(compressed, "prime256v1", undefined, undefined, "uncompressed");
