@@ -5,7 +5,7 @@
  */
 import { StrongroomError } from "../base/errors.ts";
 
-export const MIN_PASSWORD_CHARACTERS = 8;
+const MIN_PASSWORD_CHARACTERS = 8;
 const MIN_DIFFERENT_CHARACTERS = 5;
 
 /** The start of every list of leaked passwords, as far as length alone does not refuse it. */

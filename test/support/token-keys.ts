@@ -28,7 +28,7 @@ export function importEcKey(
 }
 
 /** A generic secret with a known value. */
-export function importSecret(session: TokenSession, label: string, value: Uint8Array): ObjectHandle {
+function importSecret(session: TokenSession, label: string, value: Uint8Array): ObjectHandle {
   return session.createObject({
     CLASS: OBJECT_CLASS["secret key"],
     KEY_TYPE: KEY_TYPE["generic secret"],

@@ -36,7 +36,7 @@ function check(command: readonly string[], planted: Readonly<Record<string, stri
     return undefined;
   } catch (error) {
     const { stdout, stderr } = error as { stdout: Buffer; stderr: Buffer };
-    return `${stdout}${stderr}`;
+    return stdout.toString() + stderr.toString();
   } finally {
     for (const name of Object.keys(planted)) rmSync(join(copy, name));
   }
