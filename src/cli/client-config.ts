@@ -9,6 +9,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { createVaultClient, type VaultClient } from "../client/vault-client.ts";
 import { MAX_ACCOUNT_TOKEN_BYTES } from "../wire/limits.ts";
 import { decodeManifest, type Manifest } from "../wire/manifest.ts";
+import { dim, say } from "./terminal.ts";
 
 interface ClientFile {
   readonly manifest: string;
@@ -89,7 +90,12 @@ export function loadClient(configFile: string): ConfiguredClient {
   const bytes = readText(resolve(base, file.manifest), "the manifest");
   const manifest = decodeManifest(bytes);
   const { tenant, subject } = file;
+  let waiting = false;
   const client = createVaultClient({
+    retrying: ({ message }) => {
+      if (!waiting) say(dim(`${message}; trying again for half a minute`));
+      waiting = true;
+    },
     manifest: bytes,
     manifestSha256: file.manifestSha256,
     account: { tenant, subject },

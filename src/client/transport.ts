@@ -20,6 +20,8 @@ export interface TransportOptions {
   readonly retryForMs?: number | undefined;
   /** Milliseconds for one try; 10,000 by default. */
   readonly timeoutMs?: number | undefined;
+  /** Told why a try failed, whenever another one follows. */
+  readonly retrying?: ((reason: StrongroomError) => void) | undefined;
   /** Reach sites elsewhere than the manifest says, by their name: for tunnels and tests. */
   readonly siteUrls?: Readonly<Record<string, string>> | undefined;
 }
@@ -112,6 +114,7 @@ export function createTransport(manifest: Manifest, options: TransportOptions = 
           // The wish of one site to be left alone says nothing about the next one.
           const wait = Math.max(tries < sites.length ? 0 : asked, step * (0.5 + Math.random()));
           if (Date.now() + wait > deadline) throw error;
+          options.retrying?.(error);
           await pause(wait);
         }
       }

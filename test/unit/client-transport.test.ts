@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
 import { toHex } from "../../src/base/bytes.ts";
-import { createVaultClient, type VaultClient } from "../../src/client/index.ts";
+import { createVaultClient, type StrongroomError, type VaultClient } from "../../src/client/index.ts";
 import { keyId } from "../../src/crypto/key-id.ts";
 import { encodeManifest, type ManifestKey, type ManifestRole } from "../../src/wire/manifest.ts";
 
@@ -49,7 +49,7 @@ function key(role: ManifestRole, site?: string): ManifestKey {
 function clientOf(
   urls: readonly string[],
   tokens: { asked: number } = { asked: 0 },
-  fetcher = fetch,
+  retrying: (reason: StrongroomError) => void = () => undefined,
 ): VaultClient {
   const sites = urls.map((url, i) => ({ name: `site-${i}`, url, tokenSerial: "1" }));
   const manifest = encodeManifest({
@@ -65,7 +65,7 @@ function clientOf(
     account: { tenant: "t", subject: "s" },
     accountToken: () => `token-${++tokens.asked}`,
     retryForMs: 700,
-    fetch: fetcher,
+    retrying,
   });
 }
 const code = (name: string): unknown => expect.objectContaining({ code: name });
@@ -89,8 +89,11 @@ describe("answers in the clear", () => {
   ] satisfies [string, RequestListener][])("%s is an outage, and tried again", async (_, answer) => {
     const site = await startSite(answer);
     const tokens = { asked: 0 };
-    await expect(clientOf([site.url], tokens).status()).rejects.toThrow(code("unavailable"));
+    const told: string[] = [];
+    const client = clientOf([site.url], tokens, (reason) => told.push(reason.code));
+    await expect(client.status()).rejects.toThrow(code("unavailable"));
     expect(site.requests).toBeGreaterThan(1);
+    expect(told).toEqual(Array.from({ length: tokens.asked - 1 }, () => "unavailable"));
     expect(tokens.asked).toBeGreaterThanOrEqual(site.requests);
   });
 
