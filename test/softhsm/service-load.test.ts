@@ -150,7 +150,7 @@ describe("keys that are not the manifest's", () => {
     const service = await start({});
     const [own, pin] = [join(service.dir, "tokens"), join(service.dir, "pin")];
     const label = service.hsm.label;
-    const other = await createSite({}, label);
+    const other = await createSite({}, { tokenLabel: label });
     cleanup.push(other.remove);
     service.hsm.use();
     const part = async (): Promise<unknown> => {

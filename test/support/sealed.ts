@@ -14,6 +14,8 @@ import {
 export interface Target {
   readonly url: string;
   readonly manifest: Manifest;
+  /** HTTP headers to send with a request of that operation. */
+  readonly headers?: (operation: VaultRequest["op"]) => Record<string, string>;
 }
 
 export interface SealedRequest {
@@ -46,7 +48,7 @@ export interface Exchange<R extends VaultRequest> {
 /** One request without retries; the answer must be sealed. */
 export async function exchange<R extends VaultRequest>(target: Target, request: R): Promise<Exchange<R>> {
   const envelope = await seal(target, encodeRequest(request));
-  const response = await post(target.url, envelope.body);
+  const response = await post(target.url, envelope.body, target.headers?.(request.op));
   const sealed = new Uint8Array(await response.arrayBuffer());
   if (response.status !== 200) throw new Error(`answered in the clear: ${Buffer.from(sealed).toString()}`);
   const operation: R["op"] = request.op;

@@ -57,15 +57,25 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** Where a site differs by more than its configuration file. */
+export interface SiteOptions {
+  readonly tokenLabel?: string;
+  /** The PKCS#11 module through which everybody sees the token, provisioning included; SoftHSM's own by default. */
+  readonly module?: string;
+  readonly maxAttempts?: number;
+}
+
 /** Provisions the token and writes every file that a service needs. Sets this process's SOFTHSM2_CONF. */
-export async function createSite(overrides: Overrides = {}, tokenLabel?: string): Promise<Site> {
-  const hsm = createSoftHsm(tokenLabel);
+export async function createSite(overrides: Overrides = {}, options: SiteOptions = {}): Promise<Site> {
+  const hsm = createSoftHsm(options.tokenLabel);
   hsm.use();
   const { dir } = hsm;
+  const uri = hsm.uri.replace(hsm.module, options.module ?? hsm.module);
+  const maxAttempts = options.maxAttempts ?? 10;
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const keys = vaultKeys(FLEET, [0]);
-  const { session, profile } = await openSession({ uri: hsm.uri, profile: "softhsm2", keys });
+  const { session, profile } = await openSession({ uri, profile: "softhsm2", keys });
   const manifestFile = join(dir, "manifest.json");
   try {
     if (!provisioned(provision(session, profile, keys))) throw new Error("provisioning failed");
@@ -74,7 +84,7 @@ export async function createSite(overrides: Overrides = {}, tokenLabel?: string)
       site: SITE,
       url,
       tokenSerial: hsm.label,
-      maxAttempts: 10,
+      maxAttempts,
       createdAt: Date.now(),
     };
     await publishManifest(manifestFile, manifestOf({ ...facts, publicKeys: readPublicKeys(session, keys) }));
@@ -89,12 +99,12 @@ export async function createSite(overrides: Overrides = {}, tokenLabel?: string)
     fleet: FLEET,
     site: SITE,
     listen: { host: "127.0.0.1", port },
-    token: { uri: hsm.uri, profile: "softhsm2", workers: 1 },
+    token: { uri, profile: "softhsm2", workers: 1 },
     store: { lmdb: { path: "./records" } },
     manifest: "./manifest.json",
     issuers: [{ issuer: ISSUER, tenant: TENANT, jwksFile: "./jwks.json", algorithms: ["EdDSA"] }],
     limits: { requestsPerSecondPerAddress: 100_000, burst: 100_000 },
-    policy: { evaluationBurst: 1_000, evaluationsPerDay: 10_000 },
+    policy: { maxAttempts, evaluationBurst: 1_000, evaluationsPerDay: 10_000 },
     drain: { noticeMs: 0, deadlineMs: 5_000 },
     log: { level: "debug" },
   };
@@ -146,8 +156,11 @@ export interface TestService extends Site {
 }
 
 /** A service in this process, ready to serve. */
-export async function startTestService(overrides: Overrides = {}): Promise<TestService> {
-  const site = await createSite(overrides);
+export async function startTestService(
+  overrides: Overrides = {},
+  options: SiteOptions = {},
+): Promise<TestService> {
+  const site = await createSite(overrides, options);
   const logs: string[] = [];
   const start = (): Promise<RunningService> =>
     startService(loadServiceConfig(site.configFile), { write: (line) => logs.push(line) });
@@ -189,13 +202,14 @@ export interface SpawnedService extends Site {
 
 /**
  * `strongroom serve` as a process of its own, ready to serve.
- * @param env besides that of this process
+ * @param env besides that of this process; read at each start
  */
 export async function spawnService(
   overrides: Overrides = {},
   env: Readonly<Record<string, string>> = {},
+  options: SiteOptions = {},
 ): Promise<SpawnedService> {
-  const site = await createSite(overrides);
+  const site = await createSite(overrides, options);
   const logs: string[] = [];
   let child: ChildProcess;
 
