@@ -63,6 +63,8 @@ export interface SiteOptions {
   /** The PKCS#11 module through which everybody sees the token, provisioning included; SoftHSM's own by default. */
   readonly module?: string;
   readonly maxAttempts?: number;
+  /** Called when the keys are there and the module is closed. */
+  readonly provisioned?: () => void;
 }
 
 /** Provisions the token and writes every file that a service needs. Sets this process's SOFTHSM2_CONF. */
@@ -91,6 +93,7 @@ export async function createSite(overrides: Overrides = {}, options: SiteOptions
   } finally {
     session.close();
   }
+  options.provisioned?.();
   const { privateKey, publicKey } = await generateKeyPair("EdDSA");
   const jwk = { ...(await exportJWK(publicKey)), kid: "key-1", alg: "EdDSA" };
   writeFileSync(join(dir, "jwks.json"), JSON.stringify({ keys: [jwk] }));

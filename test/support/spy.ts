@@ -51,8 +51,13 @@ const FIELD = /^\[(in|out)\] (\S+)(?: =)? (.+)$/;
 const ATTRIBUTE = /^ {4}(CKA_\w+|CKA_\? \(0x[0-9A-Fa-f]+\)) +(.*)$/;
 /** `offset  16 bytes  text`, as most values are shown. */
 const HEX_DUMP = /^ {4}[0-9A-F]{8} {2}((?:[0-9A-F]{2} ){1,16})/;
-/** Groups of four bytes with the text on the next line, as labels are shown. */
+/**
+ * Groups of four bytes, 32 at most, with the text below them, as labels are shown. After a full line of text the next
+ * bytes follow without a line end.
+ */
 const HEX_GROUPS = /^ {4}((?:[0-9A-F]{2}){1,4}(?: (?:[0-9A-F]{2}){1,4})*) *$/;
+
+const FULL_LINE = 75;
 
 /** Parses a log while it is read: such logs have hundreds of megabytes. */
 export async function* readSpyLog(path: string): AsyncGenerator<SpyCall> {
@@ -89,6 +94,8 @@ function begin(index: number, fn: string) {
     matches: [] as string[],
     /** Where bytes on the following lines belong. */
     sink: undefined as ((hex: string) => void) | undefined,
+    /** The line before was a full one of groups. */
+    fullLine: false,
     template: undefined as Map<string, { text: string; hex: string }> | undefined,
   };
 }
@@ -120,6 +127,9 @@ function read(call: ReturnType<typeof begin>, line: string): void {
   }
   const match = /^Object (0x[0-9a-f]+) matches$/.exec(line);
   if (match?.[1]) call.matches.push(match[1]);
-  const hex = HEX_DUMP.exec(line)?.[1] ?? HEX_GROUPS.exec(line)?.[1];
+  const rest = call.fullLine && line.length > FULL_LINE ? `    ${line.slice(FULL_LINE)}` : line;
+  const groups = HEX_GROUPS.exec(rest)?.[1];
+  call.fullLine = groups?.length === FULL_LINE - 4;
+  const hex = HEX_DUMP.exec(line)?.[1] ?? groups;
   if (hex) call.sink?.(hex.replaceAll(" ", ""));
 }
