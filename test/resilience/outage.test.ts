@@ -63,8 +63,9 @@ class Crowd {
 
   async #live(site: Site): Promise<void> {
     let person: Person | undefined;
-    for (let turn = 0; this.#going; turn++) {
-      if (!person || turn % 4 === 0) {
+    let turn = 0;
+    while (this.#going) {
+      if (!person || turn++ % 4 === 0) {
         person = new Person(site);
         this.people.push(person);
       }
