@@ -38,15 +38,21 @@ class Worker {
   serve(): void {
     const chunk = Buffer.alloc(65_536);
     const splitter = new FrameSplitter();
-    while (!this.#done) {
-      const length = readSome(chunk);
-      if (length === 0) break;
-      splitter.push(chunk.subarray(0, length), (frame) => {
-        if (!this.#done) this.#handle(new FrameReader(frame));
-      });
-      this.#flush();
+    try {
+      while (!this.#done) {
+        const length = readSome(chunk);
+        if (length === 0) break;
+        splitter.push(chunk.subarray(0, length), (frame) => {
+          if (!this.#done) this.#handle(new FrameReader(frame));
+        });
+        this.#flush();
+      }
+    } catch (error) {
+      // A parent that was killed leaves no reader for the answers: an end like any other.
+      if (!isSystemError(error, "EPIPE", "ECONNRESET")) throw error;
+    } finally {
+      this.#finish();
     }
-    this.#finish();
   }
 
   #handle(input: FrameReader): void {
