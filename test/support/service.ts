@@ -63,6 +63,8 @@ export interface SiteOptions {
   /** The PKCS#11 module through which everybody sees the token, provisioning included; SoftHSM's own by default. */
   readonly module?: string;
   readonly maxAttempts?: number;
+  /** Of `spawnService`: run what `npm run build` made, which starts faster than the sources do. */
+  readonly built?: boolean;
   /** Called when the keys are there and the module is closed. */
   readonly provisioned?: () => void;
 }
@@ -214,17 +216,14 @@ export async function spawnService(
 ): Promise<SpawnedService> {
   const site = await createSite(overrides, options);
   const logs: string[] = [];
+  const program = options.built ? ["dist/cli/main.js"] : ["--import", "tsx", "src/cli/main.ts"];
   let child: ChildProcess;
 
   async function start(): Promise<void> {
-    child = spawn(
-      process.execPath,
-      ["--import", "tsx", "src/cli/main.ts", "serve", "--config", site.configFile],
-      {
-        stdio: ["ignore", "pipe", "pipe"],
-        env: { ...process.env, ...site.hsm.env, ...env },
-      },
-    );
+    child = spawn(process.execPath, [...program, "serve", "--config", site.configFile], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...site.hsm.env, ...env },
+    });
     const { stdout, stderr } = child;
     if (!stdout || !stderr) throw new Error("no pipes");
     let said = "";
