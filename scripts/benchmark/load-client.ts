@@ -176,14 +176,13 @@ export function createLoadClient(url: string, manifest: Manifest, sockets: numbe
   }
 
   return {
-    async register({ account, token }) {
+    async register({ token }) {
       const start = await send({
         op: "register-start",
         accountToken: token,
         blindedElement: blinded[0] ?? EMPTY,
         receiptPublicKey,
       });
-      void account;
       await send({
         op: "register-finish",
         accountToken: token,
