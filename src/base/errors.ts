@@ -67,6 +67,12 @@ const TRAITS = {
   /** The write may or may not have happened; look for its write id before deciding anything. */
   "store-ambiguous": { retryable: true, status: 503, wire: "unavailable" },
 
+  // Other sites of the fleet.
+  /** A site's guard will not evaluate this: the attempt was used, is out of range, or is of an older generation. */
+  "guard-refused": { retryable: false, status: 503, wire: "unavailable" },
+  /** Fewer sites answer than an evaluation needs. */
+  "peer-unavailable": { retryable: true, status: 503, wire: "unavailable" },
+
   // People and their files.
   usage: { retryable: false, status: 400, wire: "invalid-request" },
   "config-invalid": { retryable: false, status: 500, wire: "unavailable" },

@@ -2,7 +2,7 @@
 import { ERROR_TRAITS, type ErrorCode, isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { FRAME, type FrameReader, type FrameWriter } from "./frames.ts";
 import type { StepResult } from "./steps.ts";
-import type { CreatedShare, TokenStep } from "./token.ts";
+import type { CreatedShare, ExpectedTag, ShareTag, TokenStep } from "./token.ts";
 
 const OP = { ecdh: 1, hmac: 2, sign: 3, "create-share": 4, "evaluate-share": 5, random: 6 } as const;
 
@@ -37,12 +37,18 @@ export function writeRun(out: FrameWriter, id: number, steps: readonly TokenStep
       case "create-share":
         out.text(step.kek);
         out.list(step.points);
+        writeTag(out, step.tag);
         break;
       case "evaluate-share":
         out.text(step.kek);
         out.u32(step.share.mechanism);
         out.bytes(step.share.wrapped);
         out.list(step.points);
+        writeTag(out, step.tag);
+        if (step.tag) {
+          out.bytes(step.tag.publicKey);
+          out.bytes(step.tag.value);
+        }
         break;
       case "random":
         out.u32(step.length);
@@ -50,6 +56,24 @@ export function writeRun(out: FrameWriter, id: number, steps: readonly TokenStep
     }
   }
   out.end();
+}
+
+function writeTag(out: FrameWriter, tag: ShareTag | undefined): void {
+  out.u8(tag ? 1 : 0);
+  if (!tag) return;
+  out.text(tag.key);
+  out.bytes(tag.before);
+  out.bytes(tag.after);
+}
+
+function readTag(input: FrameReader): ShareTag | undefined {
+  if (input.u8() === 0) return undefined;
+  return { key: input.text(), before: input.bytes(), after: input.bytes() };
+}
+
+function readExpectedTag(input: FrameReader): ExpectedTag | undefined {
+  const tag = readTag(input);
+  return tag && { ...tag, publicKey: input.bytes(), value: input.bytes() };
 }
 
 function readStep(input: FrameReader): TokenStep {
@@ -62,13 +86,14 @@ function readStep(input: FrameReader): TokenStep {
     case OP.sign:
       return { op: "sign", key: input.text(), digest: input.bytes() };
     case OP["create-share"]:
-      return { op: "create-share", kek: input.text(), points: input.list() };
+      return { op: "create-share", kek: input.text(), points: input.list(), tag: readTag(input) };
     case OP["evaluate-share"]:
       return {
         op: "evaluate-share",
         kek: input.text(),
         share: { mechanism: input.u32(), wrapped: input.bytes() },
         points: input.list(),
+        tag: readExpectedTag(input),
       };
     case OP.random:
       return { op: "random", length: input.u32() };
@@ -107,6 +132,7 @@ export function writeResults(
       out.bytes(result.wrapped);
       out.bytes(result.publicKey);
       out.list(result.xs);
+      out.bytes(result.tag);
     } else {
       out.u8(RESULT.list);
       out.list(result);
@@ -133,7 +159,13 @@ function readResult(input: FrameReader): StepResult {
   if (kind !== RESULT.share) throw new StrongroomError("internal", "unknown result in a frame");
   const mechanism = input.u32();
   const wrapped = input.bytes();
-  const share: CreatedShare = { mechanism, wrapped, publicKey: input.bytes(), xs: input.list() };
+  const share: CreatedShare = {
+    mechanism,
+    wrapped,
+    publicKey: input.bytes(),
+    xs: input.list(),
+    tag: input.bytes(),
+  };
   return share;
 }
 

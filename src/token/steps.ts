@@ -4,6 +4,7 @@
  * A wrapped share comes from a record, and a record may be hostile: it chooses neither the mechanism (only
  * those of the profile) nor the attributes of the key it becomes (read back after every unwrap).
  */
+import { concat, equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { KEY_TYPE, OBJECT_CLASS, type Template } from "./attributes.ts";
 import { mechanismText, P256_PARAMS } from "./cryptoki.ts";
@@ -12,7 +13,14 @@ import type { AttributeList, Mechanism } from "./module.ts";
 import { decodeEcPoint, encodePoint } from "./points.ts";
 import type { KeyWrap } from "./profile.ts";
 import type { ObjectHandle, TokenSession } from "./session.ts";
-import type { CreatedShare, CreateShareStep, EvaluateShareStep, TokenStep } from "./token.ts";
+import type {
+  CreatedShare,
+  CreateShareStep,
+  EvaluateShareStep,
+  KeyName,
+  ShareTag,
+  TokenStep,
+} from "./token.ts";
 
 /** What a step gives; `ResultOf` in token.ts says which for each step. */
 export type StepResult = Uint8Array | readonly Uint8Array[] | CreatedShare;
@@ -37,6 +45,7 @@ const SHARE_PRIVATE: Template = {
   SENSITIVE: true,
   DERIVE: true,
 };
+const NO_TAG = new Uint8Array(0);
 const SEALED: Template = { SENSITIVE: true, EXTRACTABLE: false };
 
 export class StepRunner {
@@ -71,10 +80,7 @@ export class StepRunner {
       case "ecdh":
         return this.#derive(session.key(step.key), step.points);
       case "hmac":
-        return exactly(
-          MAC_BYTES,
-          session.sign(session.traits.mechanisms.hmac, session.key(step.key), step.data, MAC_BYTES),
-        );
+        return this.#hmac(step.key, step.data);
       case "sign":
         if (step.digest.length !== DIGEST_BYTES)
           throw new StrongroomError("internal", "a digest to sign must have 32 bytes");
@@ -91,6 +97,18 @@ export class StepRunner {
           throw new StrongroomError("internal", `a step gives 1 to ${MAX_RANDOM_BYTES} random bytes`);
         return exactly(step.length, session.random(step.length));
     }
+  }
+
+  #hmac(key: KeyName, data: Uint8Array): Uint8Array {
+    const session = this.#session;
+    return exactly(
+      MAC_BYTES,
+      session.sign(session.traits.mechanisms.hmac, session.key(key), data, MAC_BYTES),
+    );
+  }
+
+  #tag({ key, before, after }: ShareTag, publicKey: Uint8Array): Uint8Array {
+    return this.#hmac(key, concat(before, publicKey, after));
   }
 
   #derive(key: ObjectHandle, points: readonly Uint8Array[]): Uint8Array[] {
@@ -114,8 +132,10 @@ export class StepRunner {
       const point = session.attribute(pair.publicKey, "EC_POINT");
       if (!(point instanceof Uint8Array))
         throw new StrongroomError("token-failed", "the token does not tell a public key");
+      const publicKey = decodeEcPoint(point);
       return {
-        publicKey: decodeEcPoint(point),
+        publicKey,
+        tag: step.tag ? this.#tag(step.tag, publicKey) : NO_TAG,
         xs: this.#derive(pair.privateKey, step.points),
         mechanism: wrap.mechanism,
         wrapped: session.wrap(wrapMechanism(wrap), kek, pair.privateKey),
@@ -134,6 +154,8 @@ export class StepRunner {
         `the profile does not list the key wrap ${mechanismText(step.share.mechanism)} of a stored share`,
         { hint: "add it to the profile if the token's shares were wrapped with it" },
       );
+    if (step.tag && !equal(this.#tag(step.tag, step.tag.publicKey), step.tag.value))
+      throw new StrongroomError("record-corrupt", "a share's tag does not verify");
     const key = session.unwrap(mechanism, session.key(step.kek), step.share.wrapped, this.#unwrapTemplate);
     try {
       this.#seal(key);

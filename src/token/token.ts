@@ -29,6 +29,16 @@ export interface SignStep {
 }
 
 /**
+ * What binds a share to its policy: HMAC under `key` over before ‖ the share's public key (uncompressed) ‖ after.
+ * It is made and checked inside the run that uses the share, so that neither costs a message of its own.
+ */
+export interface ShareTag {
+  readonly key: KeyName;
+  readonly before: Uint8Array;
+  readonly after: Uint8Array;
+}
+
+/**
  * Generates an EC P-256 session key, derives with it for each point, wraps it under `kek` and destroys it.
  * Points may name the new public key's own multiples only through their x-coordinates, as in `ecdh`.
  */
@@ -36,6 +46,7 @@ export interface CreateShareStep {
   readonly op: "create-share";
   readonly kek: KeyName;
   readonly points: readonly Uint8Array[];
+  readonly tag?: ShareTag | undefined;
 }
 
 export interface WrappedShare {
@@ -48,14 +59,27 @@ export interface CreatedShare extends WrappedShare {
   /** Uncompressed public key, 65 bytes. */
   readonly publicKey: Uint8Array;
   readonly xs: readonly Uint8Array[];
+  /** 32 bytes; empty where none was asked for. */
+  readonly tag: Uint8Array;
 }
 
-/** Unwraps a share as a non-extractable session object, derives for each point, destroys it: x-coordinates. */
+/** The tag that a stored share must have. */
+export interface ExpectedTag extends ShareTag {
+  /** Of the share: uncompressed, 65 bytes. */
+  readonly publicKey: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/**
+ * Unwraps a share as a non-extractable session object, derives for each point, destroys it: x-coordinates. A share
+ * whose tag is not the expected one fails the run with record-corrupt and is not even unwrapped.
+ */
 export interface EvaluateShareStep {
   readonly op: "evaluate-share";
   readonly kek: KeyName;
   readonly share: WrappedShare;
   readonly points: readonly Uint8Array[];
+  readonly tag?: ExpectedTag | undefined;
 }
 
 /** C_GenerateRandom. */
@@ -85,7 +109,7 @@ export interface Token {
    * way are destroyed in both cases.
    *
    * @throws token-absent, token-busy, token-timeout, token-failed (retryable); pin-incorrect, pin-locked,
-   *   token-refused, key-missing (not retryable)
+   *   token-refused, key-missing, record-corrupt (not retryable)
    */
   run<const S extends readonly TokenStep[]>(steps: S): Promise<ResultsOf<S>>;
 }

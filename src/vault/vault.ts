@@ -1,8 +1,8 @@
 /**
  * The vault's six operations (design §6): parse, let a rule decide, make that durable, and only then use the OPRF.
  *
- * What each costs in messages to the token (with the evaluator's two for register-start and recover-start):
- * register-start 4, register-finish 3, recover-start 4, recover-finish 2, status 2, delete 2.
+ * What each costs in messages to the token (with the evaluator's one for register-start and recover-start):
+ * register-start 3, register-finish 3, recover-start 3, recover-finish 2, status 2, delete 2.
  */
 import { createHash } from "node:crypto";
 import { wipe } from "../base/bytes.ts";

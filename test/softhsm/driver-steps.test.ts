@@ -255,6 +255,35 @@ test("only uncompressed points reach the token, and a failing one destroys what 
   expect(codeOf(() => evaluate(share, [off]))).toBe("token-failed");
 });
 
+test("a tag is made with a share and checked before the share is unwrapped", () => {
+  const before = Uint8Array.of(1, 2, 3);
+  const after = Uint8Array.of(4, 5);
+  const tag = { key: "record", before, after };
+  const made = runner.run({ op: "create-share", kek: KEK, points: [], tag });
+  if (!("wrapped" in made)) throw new Error("not a share");
+  const data = Buffer.concat([before, made.publicKey, after]);
+  expect(made.tag).toEqual(bytes(runner.run({ op: "hmac", key: "record", data })));
+
+  const points = [randomPoint()];
+  const expected = { ...tag, publicKey: made.publicKey, value: made.tag };
+  const step = { op: "evaluate-share", kek: KEK, share: made, points } as const;
+  expect(list(runner.run({ ...step, tag: expected }))).toEqual(evaluate(made, points));
+  const wrong = Uint8Array.from(made.tag);
+  wrong[31] = (wrong[31] ?? 0) ^ 1;
+  for (const change of [
+    { value: wrong },
+    { value: made.tag.subarray(0, 31) },
+    { value: new Uint8Array(0) },
+    { before: after },
+    { after: before },
+    { publicKey: randomPoint() },
+  ]) {
+    session.module.takeCounts();
+    expect(codeOf(() => runner.run({ ...step, tag: { ...expected, ...change } }))).toBe("record-corrupt");
+    expect(session.module.takeCounts().map(([fn]) => fn)).not.toContain("C_UnwrapKey");
+  }
+});
+
 test("keys: missing, unknown, doubled and unsealed ones are refused", async () => {
   expect(codeOf(() => runner.run({ op: "hmac", key: "nobody", data: new Uint8Array(1) }))).toBe(
     "key-missing",

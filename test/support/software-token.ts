@@ -3,7 +3,7 @@
  * with keys in plain memory; whatever a real device is needed for is tested on SoftHSM.
  */
 import { createCipheriv, createDecipheriv, createECDH, createHmac, randomBytes, sign } from "node:crypto";
-import { toBase64Url } from "../../src/base/bytes.ts";
+import { concat, equal, toBase64Url } from "../../src/base/bytes.ts";
 import { StrongroomError } from "../../src/base/errors.ts";
 import type { KeyName, ResultsOf, Token, TokenStep } from "../../src/token/token.ts";
 
@@ -12,7 +12,7 @@ const CURVE = "prime256v1";
 const MECHANISM = 0x8000_0000;
 
 export interface SoftwareToken extends Token {
-  /** Messages so far, and the steps in them. */
+  /** Messages so far, and the steps that were carried out. */
   readonly counts: { runs: number; readonly steps: TokenStep["op"][] };
   publicKey(key: KeyName): Uint8Array;
   /** HMAC under a key of the token, for tests that look inside records and cookies. */
@@ -66,14 +66,26 @@ export function softwareToken(): SoftwareToken {
         const ecdh = createECDH(CURVE);
         ecdh.generateKeys();
         const privateKey = Buffer.concat([Buffer.alloc(32), ecdh.getPrivateKey()]).subarray(-32);
+        const publicKey = Uint8Array.from(ecdh.getPublicKey());
         return {
           mechanism: MECHANISM,
           wrapped: wrap(step.kek, privateKey),
-          publicKey: Uint8Array.from(ecdh.getPublicKey()),
+          publicKey,
           xs: derive(privateKey, step.points),
+          tag: step.tag
+            ? hmac(step.tag.key, concat(step.tag.before, publicKey, step.tag.after))
+            : new Uint8Array(0),
         };
       }
       case "evaluate-share":
+        if (
+          step.tag &&
+          !equal(
+            hmac(step.tag.key, concat(step.tag.before, step.tag.publicKey, step.tag.after)),
+            step.tag.value,
+          )
+        )
+          throw new StrongroomError("record-corrupt", "a share's tag does not verify");
         return derive(unwrap(step.kek, step.share.wrapped), step.points);
       case "sign": {
         const point = pair(secret(step.key)).getPublicKey();
@@ -99,8 +111,11 @@ export function softwareToken(): SoftwareToken {
     publicKey: (key) => Uint8Array.from(pair(secret(key)).getPublicKey()),
     async run<const S extends readonly TokenStep[]>(steps: S): Promise<ResultsOf<S>> {
       counts.runs++;
-      counts.steps.push(...steps.map((step) => step.op));
-      return steps.map(perform) as ResultsOf<S>;
+      return steps.map((step) => {
+        const result = perform(step);
+        counts.steps.push(step.op);
+        return result;
+      }) as ResultsOf<S>;
     },
   };
 }

@@ -19,23 +19,27 @@ import type { TokenStep } from "../../src/token/token.ts";
 const bytes = fc.uint8Array({ maxLength: 300 });
 const points = fc.array(bytes, { maxLength: 5 });
 const u32 = fc.nat(0xffffffff);
+const tag = { key: fc.string(), before: bytes, after: bytes };
+const shareTag = fc.option(fc.record(tag), { nil: undefined });
+const expectedTag = fc.option(fc.record({ ...tag, publicKey: bytes, value: bytes }), { nil: undefined });
 const step: fc.Arbitrary<TokenStep> = fc.oneof(
   fc.record({ op: fc.constant("ecdh" as const), key: fc.string(), points }),
   fc.record({ op: fc.constant("hmac" as const), key: fc.string(), data: bytes }),
   fc.record({ op: fc.constant("sign" as const), key: fc.string(), digest: bytes }),
-  fc.record({ op: fc.constant("create-share" as const), kek: fc.string(), points }),
+  fc.record({ op: fc.constant("create-share" as const), kek: fc.string(), points, tag: shareTag }),
   fc.record({
     op: fc.constant("evaluate-share" as const),
     kek: fc.string(),
     share: fc.record({ mechanism: u32, wrapped: bytes }),
     points,
+    tag: expectedTag,
   }),
   fc.record({ op: fc.constant("random" as const), length: u32 }),
 );
 const result: fc.Arbitrary<StepResult> = fc.oneof(
   bytes,
   points,
-  fc.record({ mechanism: u32, wrapped: bytes, publicKey: bytes, xs: points }),
+  fc.record({ mechanism: u32, wrapped: bytes, publicKey: bytes, xs: points, tag: bytes }),
 );
 const run = fc.record({ id: u32, steps: fc.array(step, { maxLength: 6 }) });
 

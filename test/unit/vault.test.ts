@@ -430,9 +430,9 @@ test("each operation costs as few messages to the token as the vault says", asyn
   await measured("status", () => account.status());
   await measured("delete", () => account.delete());
   expect(costs).toStrictEqual({
-    "register-start": 4,
+    "register-start": 3,
     "register-finish": 3,
-    "recover-start": 4,
+    "recover-start": 3,
     "recover-finish": 2,
     status: 2,
     delete: 2,
