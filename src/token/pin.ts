@@ -4,6 +4,7 @@
  * duration of C_Login only; the buffers it came from are wiped.
  */
 import { readFileSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { wipe } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import type { TokenUri } from "./uri.ts";
@@ -14,6 +15,15 @@ export type PinPrompt = () => Promise<Uint8Array>;
 /** `file:/path`, `file:///path` or `/path`, as uri.ts lets them through. */
 function pinPath(source: string): string {
   return (source.startsWith("file:") ? source.slice(5) : source).replace(/^\/\/(?=\/)/, "");
+}
+
+/**
+ * Mode bits that let others read the file. A credential that systemd passes to the service (LoadCredential=) is
+ * readable by the service's user through an access control list, and its mask appears as permission of the group.
+ */
+function othersMayRead(path: string, mode: number): boolean {
+  const isCredential = dirname(path) === process.env.CREDENTIALS_DIRECTORY;
+  return (mode & (isCredential ? 0o037 : 0o077)) !== 0;
 }
 
 /**
@@ -34,7 +44,7 @@ export function readPinFile(source: string): Uint8Array {
       hint: "create it with mode 0600, owned by the user that runs strongroom",
     });
   }
-  if ((mode & 0o077) !== 0) {
+  if (othersMayRead(path, mode)) {
     wipe(bytes);
     throw new StrongroomError("pin-unavailable", `the PIN file ${path} can be read by others`, {
       hint: `chmod 600 ${path}`,

@@ -30,9 +30,14 @@ export function recordKeyStep(id: Uint8Array, salt: Uint8Array): HmacStep {
   return hmac(framed("seal", id, salt));
 }
 
+/** The size of every sealed record in a fleet with `shareCount` shares: what a store keeps. */
+export function sealedRecordBytes(shareCount: number): number {
+  return 1 + SALT_BYTES + BOX_BYTES + encodedRecordBytes(shareCount);
+}
+
 /** @throws record-corrupt for another format or size */
 export function saltOf(sealed: Uint8Array, shareCount: number): Uint8Array {
-  if (sealed[0] !== VERSION || sealed.length !== 1 + SALT_BYTES + BOX_BYTES + encodedRecordBytes(shareCount))
+  if (sealed[0] !== VERSION || sealed.length !== sealedRecordBytes(shareCount))
     throw new StrongroomError("record-corrupt", "a stored record has an unknown format");
   return sealed.slice(1, 1 + SALT_BYTES);
 }

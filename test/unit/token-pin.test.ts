@@ -51,6 +51,23 @@ test("a file that others can read is refused, with the way to mend it", () => {
   }
 });
 
+test("a credential of systemd may show its access control list as permission of the group, and no more", () => {
+  try {
+    process.env.CREDENTIALS_DIRECTORY = dir;
+    write("1234\n", 0o440);
+    expect(readPinFile(`file:${file}`)).toEqual(utf8("1234"));
+    for (const mode of [0o444, 0o460, 0o441]) {
+      write("1234\n", mode);
+      expect(failure(() => readPinFile(file)).code).toBe("pin-unavailable");
+    }
+    process.env.CREDENTIALS_DIRECTORY = `${dir}-of-another-service`;
+    write("1234\n", 0o440);
+    expect(failure(() => readPinFile(file)).code).toBe("pin-unavailable");
+  } finally {
+    delete process.env.CREDENTIALS_DIRECTORY;
+  }
+});
+
 test("empty and absent files are refused", () => {
   for (const content of ["", "\n", "\r\n"]) {
     write(content);
