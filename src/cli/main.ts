@@ -2,6 +2,7 @@
 /** `strongroom`: one file per command, put together here. */
 import { Command } from "commander";
 import { clientCommand } from "./client.ts";
+import { fleetCommand } from "./fleet.ts";
 import { serveCommand } from "./serve.ts";
 import { storeCommand } from "./store.ts";
 import { exitCode, printError } from "./terminal.ts";
@@ -13,7 +14,8 @@ const program = new Command("strongroom")
   .addCommand(tokenCommand())
   .addCommand(serveCommand())
   .addCommand(clientCommand())
-  .addCommand(storeCommand());
+  .addCommand(storeCommand())
+  .addCommand(fleetCommand());
 
 try {
   await program.parseAsync();

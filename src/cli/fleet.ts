@@ -1,0 +1,8 @@
+/** `strongroom fleet …`: what concerns all sites of a fleet. */
+import { Command } from "commander";
+import { sizeCommand } from "./fleet-size.ts";
+
+/** The command, for main.ts. */
+export function fleetCommand(): Command {
+  return new Command("fleet").description("plan and set up a fleet of sites").addCommand(sizeCommand());
+}
