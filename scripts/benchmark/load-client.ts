@@ -11,7 +11,6 @@ import {
   randomBytes,
   sign,
 } from "node:crypto";
-import { Agent, request } from "node:http";
 import { p256 } from "@noble/curves/nist.js";
 import { concat, fromHex, uintBE, utf8 } from "../../src/base/bytes.ts";
 import {
@@ -37,6 +36,7 @@ import {
   type VaultRequest,
 } from "../../src/wire/messages.ts";
 import { type Account, clientIdentity, receiptMessage } from "../../src/wire/transcripts.ts";
+import { createPoster } from "./load-socket.ts";
 
 const EMPTY = new Uint8Array(0);
 const KEM_SUITE = concat(utf8("KEM"), uintBE(0x10, 2));
@@ -86,7 +86,7 @@ export interface LoadClient {
   close(): void;
 }
 
-export function createLoadClient(url: string, manifest: Manifest, sockets: number): LoadClient {
+export function createLoadClient(url: string, manifest: Manifest): LoadClient {
   const { fleet } = manifest;
   const site = manifest.sites[0]?.name ?? "";
   const session = manifestKey(manifest, "session", site);
@@ -100,31 +100,13 @@ export function createLoadClient(url: string, manifest: Manifest, sockets: numbe
   const receiptKey: KeyObject = createPrivateKey(pair.privateKey.export({ format: "pem", type: "sec1" }));
   const spki = pair.publicKey.export({ format: "der", type: "spki" });
   const receiptPublicKey = compressPoint(Uint8Array.from(spki.subarray(-65)));
-  const agent = new Agent({ keepAlive: true, maxSockets: sockets });
-  const target = new URL("/v1/vault", url);
+  const poster = createPoster(new URL("/v1/vault", url), ENVELOPE_CONTENT_TYPE);
   const aad = envelopeHeader(kid);
 
-  function post(body: Uint8Array): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      const outgoing = request(
-        target,
-        {
-          method: "POST",
-          agent,
-          headers: { "content-type": ENVELOPE_CONTENT_TYPE, "content-length": body.length },
-        },
-        (response) => {
-          const chunks: Buffer[] = [];
-          response.on("data", (chunk: Buffer) => chunks.push(chunk));
-          response.on("end", () => {
-            if (response.statusCode === 200) resolve(new Uint8Array(Buffer.concat(chunks)));
-            else reject(new Error(`HTTP ${response.statusCode}: ${Buffer.concat(chunks).toString()}`));
-          });
-        },
-      );
-      outgoing.on("error", reject);
-      outgoing.end(body);
-    });
+  async function post(body: Uint8Array): Promise<Uint8Array> {
+    const answer = await poster.post(body);
+    if (answer.status === 200) return answer.body;
+    throw new Error(`HTTP ${answer.status}: ${Buffer.from(answer.body).toString()}`);
   }
 
   async function send<R extends VaultRequest>(message: R): Promise<Answers[R["op"]]> {
@@ -210,6 +192,6 @@ export function createLoadClient(url: string, manifest: Manifest, sockets: numbe
       });
     },
 
-    close: () => agent.destroy(),
+    close: () => poster.close(),
   };
 }

@@ -1,8 +1,9 @@
 /** Puts a site's service together, and takes it down in an order that loses no answer. */
 
-import { systemClock, systemRandom } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { keyId } from "../crypto/key-id.ts";
+import { randomBytes } from "../crypto/node/random.ts";
 import { createLocalEvaluator } from "../fleet/local-evaluator.ts";
 import { vaultKeys } from "../keys/roles.ts";
 import { openLmdbStore } from "../store/lmdb-store.ts";
@@ -106,7 +107,7 @@ function createRoute(
     evaluator: createLocalEvaluator({ token: pool, share: 0 }),
     akePublicKey: site.keys.ake,
     clock: systemClock,
-    random: systemRandom,
+    random: randomBytes,
     policy: config.policy,
     observe: metrics.vaultEvent,
   });

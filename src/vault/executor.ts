@@ -42,15 +42,16 @@ interface Executed<T, S extends readonly TokenStep[]> {
 
 export interface Executor {
   /**
-   * Decides by `rule` on the record of `id` and makes the decision durable.
+   * Decides by a rule on the record of `id` and makes the decision durable.
    *
    * @param steps token work that needs nothing of the record; it rides in the message that opens the record
+   * @param rule  the rule, given the results of `steps`
    * @throws what the rule refuses with; unavailable where others kept winning; store and token errors
    */
   execute<T, const S extends readonly TokenStep[]>(
     id: Uint8Array,
-    rule: Rule<T>,
     steps: S,
+    rule: (results: ResultsOf<S>) => Rule<T>,
   ): Promise<Executed<T, S>>;
 }
 
@@ -122,13 +123,14 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   async function execute<T, const S extends readonly TokenStep[]>(
     id: Uint8Array,
-    rule: Rule<T>,
     steps: S,
+    ruleFor: (results: ResultsOf<S>) => Rule<T>,
   ): Promise<Executed<T, S>> {
     let found = await store.get(id);
     let opened = await openAndPrepare(id, found, steps);
     const { results } = opened;
     try {
+      const rule = ruleFor(results);
       for (let round = 1; round <= MAX_ROUNDS; round++) {
         const { salt, key } = opened;
         const now = clock.now();
@@ -153,7 +155,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     throw new StrongroomError("unavailable", "other requests for this account kept winning");
   }
 
-  return { execute: (id, rule, steps) => exclusively(toHex(id), () => execute(id, rule, steps)) };
+  return { execute: (id, steps, rule) => exclusively(toHex(id), () => execute(id, steps, rule)) };
 }
 
 function stamped(record: VaultRecord, writeId: Uint8Array, now: number): VaultRecord {

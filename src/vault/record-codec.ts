@@ -8,6 +8,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { decodeCbor, encodeCbor } from "../wire/cbor.ts";
 import {
   HASH_BYTES,
+  MAX_WRAPPED_BYTES,
   POINT_BYTES,
   REGISTRATION_RECORD_BYTES,
   SEALED_KEY_BYTES,
@@ -16,7 +17,7 @@ import {
   WRITE_ID_BYTES,
 } from "../wire/limits.ts";
 import type { Registration, VaultRecord } from "./record.ts";
-import { counter, MAX_WRAPPED_BYTES, shareList, sized, sizedOrEmpty } from "./share-schema.ts";
+import { counter, shareList, sized, sizedOrEmpty } from "./share-schema.ts";
 
 /** How many write ids a record remembers. */
 export const MAX_WRITE_IDS = 16;

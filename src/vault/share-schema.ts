@@ -1,12 +1,7 @@
 /** Shares as records and cookies carry them; both decode what came from outside and trust no size. */
 import { z } from "zod";
-import { HASH_BYTES, UNCOMPRESSED_POINT_BYTES } from "../wire/limits.ts";
+import { HASH_BYTES, MAX_SHARES, MAX_WRAPPED_BYTES, UNCOMPRESSED_POINT_BYTES } from "../wire/limits.ts";
 import type { Share } from "./record.ts";
-
-/** A wrapped PKCS#8 P-256 key is 72 to 152 bytes (RFC 5649 with and without the public key); vendors add a little. */
-export const MAX_WRAPPED_BYTES = 256;
-/** C(7, 3): the largest fleet that design §2 knows. */
-const MAX_SHARES = 35;
 
 export function sized(length: number): z.ZodType<Uint8Array> {
   return z.instanceof(Uint8Array).refine((value) => value.length === length, `must be ${length} bytes`);

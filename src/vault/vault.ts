@@ -1,8 +1,9 @@
 /**
  * The vault's six operations (design §6): parse, let a rule decide, make that durable, and only then use the OPRF.
  *
- * What each costs in messages to the token (with the evaluator's one for register-start and recover-start):
- * register-start 3, register-finish 3, recover-start 3, recover-finish 2, status 2, delete 2.
+ * What each costs in messages to the token, with the evaluator's one for register-start and recover-start, and
+ * without the one for the record id of an account that was not seen lately: register-start 2, register-finish 2,
+ * recover-start 2, all others 1.
  */
 import { createHash } from "node:crypto";
 import { wipe } from "../base/bytes.ts";
@@ -28,7 +29,8 @@ import { cookieKeyStep, cookieSalt, openCookie, sealCookie } from "./cookie.ts";
 import type { Evaluator } from "./evaluator.ts";
 import { createExecutor } from "./executor.ts";
 import { watchLastAttempts } from "./last-attempts.ts";
-import { recordIdStep, SALT_BYTES } from "./record-seal.ts";
+import { recordIds } from "./record-ids.ts";
+import { SALT_BYTES } from "./record-seal.ts";
 import { deleteRecord, readStatus } from "./rules/account.ts";
 import type { VaultEvent, VaultPolicy } from "./rules/decision.ts";
 import { beginRecovery, finishRecovery, settleExhausted } from "./rules/recover.ts";
@@ -73,21 +75,20 @@ export function createVault(options: VaultOptions): Vault {
   const { fleet, site, token, evaluator, akePublicKey, clock, random, policy } = options;
   const executor = createExecutor({ ...options, shareCount: options.shareCount ?? 1 });
   const lastAttempts = watchLastAttempts(async (id) => {
-    await executor.execute(id, settleExhausted, []);
+    await executor.execute(id, [], () => settleExhausted);
   });
   const serverPublicKey = compressPoint(akePublicKey);
 
-  async function recordId(account: Account): Promise<Uint8Array> {
-    const [id] = await token.run([recordIdStep(account)]);
-    return id;
-  }
+  const recordId = recordIds(token);
 
   async function registerStart(account: Account, request: RegisterStart): Promise<Answers["register-start"]> {
     const blindedElement = decompressPoint(request.blindedElement);
     decompressPoint(request.receiptPublicKey);
     const id = await recordId(account);
     const salt = random(SALT_BYTES);
-    const begun = await executor.execute(id, beginRegistration(policy), [cookieKeyStep("register", salt)]);
+    const begun = await executor.execute(id, [cookieKeyStep("register", salt)], () =>
+      beginRegistration(policy),
+    );
     const [cookieKey] = begun.results;
     const bound = {
       generation: begun.outcome,
@@ -106,30 +107,32 @@ export function createVault(options: VaultOptions): Vault {
     request: RegisterFinish,
   ): Promise<Answers["register-finish"]> {
     parseRegistrationRecord(request.registrationRecord);
-    const [id, cookieKey] = await token.run([
-      recordIdStep(account),
-      cookieKeyStep("register", cookieSalt(request.cookie)),
-    ]);
-    const cookie = openCookie("register", request.cookie, cookieKey, id);
-    wipe(cookieKey);
+    const keyStep = cookieKeyStep("register", cookieSalt(request.cookie));
+    const id = await recordId(account);
     const { registrationRecord, sealedBackupKey, sealedReceiptKey } = request;
     const upload = { registrationRecord, sealedBackupKey, sealedReceiptKey };
-    const { outcome: generation } = await executor.execute(id, finishRegistration(cookie, upload), []);
+    const { outcome: generation } = await executor.execute(id, [keyStep], ([cookieKey]) => {
+      const cookie = openCookie("register", request.cookie, cookieKey, id);
+      wipe(cookieKey);
+      return finishRegistration(cookie, upload);
+    });
     const message = acknowledgmentMessage({ fleet, site, recordId: id, generation, ...upload });
     const [acknowledgment] = await token.run([{ op: "sign", key: "identity", digest: sha256(message) }]);
     return { recordId: id, generation, site, acknowledgment };
   }
 
   async function recoverStart(account: Account, request: RecoverStart): Promise<Answers["recover-start"]> {
-    const { blindedElement, clientKeyshare } = parseKe1(request.ke1);
+    const ke1 = parseKe1(request.ke1);
+    const { blindedElement, clientKeyshare } = ke1;
     const id = await recordId(account);
     const salt = random(SALT_BYTES);
     // The cookie's key and the static Diffie-Hellman need nothing of the record and tell nothing of the code, so
     // they ride along before the attempt is counted; the OPRF waits until it is.
-    const begun = await executor.execute(id, beginRecovery(sha256(blindedElement), policy), [
-      cookieKeyStep("recover", salt),
-      { op: "ecdh", key: "ake", points: derivationPoints(clientKeyshare) },
-    ]);
+    const begun = await executor.execute(
+      id,
+      [cookieKeyStep("recover", salt), { op: "ecdh", key: "ake", points: derivationPoints(clientKeyshare) }],
+      () => beginRecovery(sha256(blindedElement), policy),
+    );
     const [cookieKey, xs] = begun.results;
     const { generation, registration, attemptsLeft, expiresAt } = begun.outcome;
     if (attemptsLeft <= 0) lastAttempts.watch(id);
@@ -149,7 +152,7 @@ export function createVault(options: VaultOptions): Vault {
     });
     const staticDh = recoverProduct(clientKeyshare, akePublicKey, xs);
     const { ke2, expectedClientMac, sessionKey } = startLogin({
-      ke1: request.ke1,
+      ke1,
       registrationRecord,
       evaluatedElement,
       serverPublicKey: akePublicKey,
@@ -163,21 +166,21 @@ export function createVault(options: VaultOptions): Vault {
   }
 
   async function recoverFinish(account: Account, request: RecoverFinish): Promise<Answers["recover-finish"]> {
-    const [id, cookieKey] = await token.run([
-      recordIdStep(account),
-      cookieKeyStep("recover", cookieSalt(request.cookie)),
-    ]);
-    const cookie = openCookie("recover", request.cookie, cookieKey, id);
-    wipe(cookieKey);
-    const { generation, seq } = cookie;
-    const message = receiptMessage({ fleet, recordId: id, generation, seq });
-    const rule = finishRecovery({
-      cookie,
-      ke3Matches: verifyKe3(request.ke3, cookie.expectedClientMac),
-      receipt: request.receipt,
-      receiptVerifies: (publicKey) => verifySignature(publicKey, message, request.receipt),
+    const keyStep = cookieKeyStep("recover", cookieSalt(request.cookie));
+    const id = await recordId(account);
+    const finished = await executor.execute(id, [keyStep], ([cookieKey]) => {
+      const cookie = openCookie("recover", request.cookie, cookieKey, id);
+      wipe(cookieKey);
+      const { generation, seq } = cookie;
+      const message = receiptMessage({ fleet, recordId: id, generation, seq });
+      return finishRecovery({
+        cookie,
+        ke3Matches: verifyKe3(request.ke3, cookie.expectedClientMac),
+        receipt: request.receipt,
+        receiptVerifies: (publicKey) => verifySignature(publicKey, message, request.receipt),
+      });
     });
-    return (await executor.execute(id, rule, [])).outcome;
+    return finished.outcome;
   }
 
   const handlers: Handlers = {
@@ -185,8 +188,10 @@ export function createVault(options: VaultOptions): Vault {
     "register-finish": registerFinish,
     "recover-start": recoverStart,
     "recover-finish": recoverFinish,
-    status: async (account) => (await executor.execute(await recordId(account), readStatus, [])).outcome,
-    delete: async (account) => (await executor.execute(await recordId(account), deleteRecord, [])).outcome,
+    status: async (account) =>
+      (await executor.execute(await recordId(account), [], () => readStatus)).outcome,
+    delete: async (account) =>
+      (await executor.execute(await recordId(account), [], () => deleteRecord)).outcome,
   };
 
   return {

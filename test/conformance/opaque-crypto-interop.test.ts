@@ -37,7 +37,7 @@ interface Side {
 function answer(ke1: Uint8Array, record: Uint8Array, side: Side = {}): LoginStarted {
   const { blindedElement, clientKeyshare } = parseKe1(ke1);
   return startLogin({
-    ke1,
+    ke1: parseKe1(ke1),
     registrationRecord: record,
     evaluatedElement: oprf.multiply(blindedElement),
     serverPublicKey: ake.publicKey,
@@ -105,7 +105,7 @@ describe("the stock client", () => {
         const { blindedElement, clientKeyshare } = parseKe1(ke1);
         const thief = softwareKey();
         return startLogin({
-          ke1,
+          ke1: parseKe1(ke1),
           registrationRecord: record,
           evaluatedElement: oprf.multiply(blindedElement),
           serverPublicKey: ake.publicKey,
@@ -171,7 +171,7 @@ describe("tampering", () => {
     const login = (ke1Bytes: Uint8Array, recordBytes: Uint8Array) => () => {
       const good = parseKe1(ke1);
       return startLogin({
-        ke1: ke1Bytes,
+        ke1: parseKe1(ke1Bytes),
         registrationRecord: recordBytes,
         evaluatedElement: oprf.multiply(good.blindedElement),
         serverPublicKey: ake.publicKey,
@@ -240,7 +240,7 @@ test("a login leaves its inputs as they were, Buffers included, and draws everyt
   if (!a || !b || !c || !d || !e) throw new Error("five inputs");
   const run = () =>
     startLogin({
-      ke1: a,
+      ke1: parseKe1(a),
       registrationRecord: b,
       evaluatedElement: c,
       serverPublicKey: d,

@@ -128,7 +128,7 @@ describe("under load", () => {
     });
     mkdirSync(join(disk, "records"));
     const service = await start({ store: { lmdb: { path: join(disk, "records") } } });
-    const client = createLoadClient(service.url, service.manifest, 8);
+    const client = createLoadClient(service.url, service.manifest);
     cleanup.push(() => client.close());
     const others: LoadAccount[] = [];
     const crowd = new Crowd(service, 4);

@@ -64,7 +64,7 @@ async function fullRun(): Promise<void> {
 
 /** @returns how many requests were answered */
 async function manyFlows(accounts: number, recoveries: number): Promise<number> {
-  const client = createLoadClient(service.url, service.manifest, 16);
+  const client = createLoadClient(service.url, service.manifest);
   const load = await Promise.all(
     Array.from({ length: accounts }, async (_, i) => {
       const subject = `load-${i}`;

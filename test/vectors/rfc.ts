@@ -104,7 +104,7 @@ export async function reproduceLogin(
   const ke1 = fake ? value(inputs, "KE1") : value(outputs, "KE1");
   const { blindedElement, clientKeyshare } = parseKe1(ke1);
   return startLogin({
-    ke1,
+    ke1: parseKe1(ke1),
     registrationRecord: fake
       ? concat(value(inputs, "client_public_key"), value(inputs, "masking_key"), new Uint8Array(64))
       : value(outputs, "registration_upload"),

@@ -10,11 +10,12 @@
  * own key before each. A multiplication in noble-curves costs 3 ms. `diffieHellman` on KeyObjects costs 0.12 ms
  * each, but 0.09 ms more to import every point and as much for each scalar.
  */
-import { createECDH, type ECDH, randomBytes } from "node:crypto";
+import { createECDH, type ECDH } from "node:crypto";
 import { wipe } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
 import { compressPoint, fromAffine, invertAll, toAffine, toBigInt } from "./p256.ts";
 import { pointFromChord } from "./point-recovery.ts";
+import { randomBytes } from "./random.ts";
 
 const SCALAR_BYTES = 32;
 /** n − 2, for the group order n. */
@@ -29,7 +30,7 @@ const engine: ECDH = createECDH("prime256v1");
 export function randomScalar(): Uint8Array {
   for (;;) {
     const scalar = randomBytes(SCALAR_BYTES);
-    if (scalar.compare(ONE) > 0 && scalar.compare(LIMIT) < 0) return Uint8Array.from(scalar);
+    if (Buffer.compare(scalar, ONE) > 0 && Buffer.compare(scalar, LIMIT) < 0) return scalar;
   }
 }
 

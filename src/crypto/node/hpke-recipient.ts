@@ -1,5 +1,4 @@
 /** The site's half of the sealed envelope (envelope.ts). */
-import { randomBytes } from "node:crypto";
 import { concat, equal, wipe } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
 import {
@@ -17,6 +16,7 @@ import { encrypt } from "./aes-gcm.ts";
 import { expand, extract } from "./hkdf.ts";
 import { recipientSuite, tokenKey } from "./hpke-suite.ts";
 import { checkPoint } from "./p256.ts";
+import { randomBytes } from "./random.ts";
 
 const EMPTY = new Uint8Array(0);
 

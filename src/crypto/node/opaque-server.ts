@@ -5,7 +5,7 @@
  *
  * Names in comments are the RFC's. Sizes: Noe = Npk = 33, Nn = Nseed = 32, Nh = Nm = Nx = 32.
  */
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { p256_oprf } from "@noble/curves/nist.js";
 import { concat, uintBE, utf8, wipe } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
@@ -13,12 +13,15 @@ import { HASH_BYTES, KE1_BYTES, POINT_BYTES, REGISTRATION_RECORD_BYTES } from ".
 import { agree, randomScalar } from "./ephemeral.ts";
 import { expand, extract, hash, hmac } from "./hkdf.ts";
 import { compressPoint, decompressPoint } from "./p256.ts";
+import { randomBytes } from "./random.ts";
 
 const NONCE_BYTES = 32;
 const EMPTY = new Uint8Array(0);
 
 /** KE1 (RFC 9807 §6.1): CredentialRequest ‖ AuthRequest. */
 export interface Ke1 {
+  /** The message itself, 98 bytes. */
+  readonly bytes: Uint8Array;
   /** credential_request.blinded_message, uncompressed, 65 bytes. */
   readonly blindedElement: Uint8Array;
   /** auth_request.client_nonce, 32 bytes. */
@@ -46,7 +49,7 @@ interface LoginRandomness {
 }
 
 export interface LoginInput {
-  readonly ke1: Uint8Array;
+  readonly ke1: Ke1;
   readonly registrationRecord: Uint8Array;
   /** k·blindedElement, uncompressed, 65 bytes. */
   readonly evaluatedElement: Uint8Array;
@@ -83,6 +86,7 @@ function requireLength(bytes: Uint8Array, length: number, what: string): void {
 export function parseKe1(ke1: Uint8Array): Ke1 {
   requireLength(ke1, KE1_BYTES, "KE1");
   return {
+    bytes: ke1,
     blindedElement: decompressPoint(ke1.subarray(0, POINT_BYTES)),
     clientNonce: Uint8Array.from(ke1.subarray(POINT_BYTES, POINT_BYTES + NONCE_BYTES)),
     clientKeyshare: decompressPoint(ke1.subarray(POINT_BYTES + NONCE_BYTES)),
@@ -153,11 +157,9 @@ function maskResponse(
  * For a client that does not exist give a fake record (§6.3.2.2): a random public key, a random masking key and
  * an envelope of zeros; nothing else differs.
  *
- * @throws decode-failed, point-invalid for a malformed KE1 or record
+ * @throws decode-failed, point-invalid for a malformed record
  */
 export function startLogin(input: LoginInput): LoginStarted {
-  requireLength(input.ke1, KE1_BYTES, "KE1");
-  const clientKeyshare = decompressPoint(input.ke1.subarray(POINT_BYTES + NONCE_BYTES));
   const record = parseRegistrationRecord(input.registrationRecord);
 
   const maskingNonce = input.randomness?.maskingNonce ?? randomBytes(NONCE_BYTES);
@@ -171,7 +173,7 @@ export function startLogin(input: LoginInput): LoginStarted {
   const privateKeyshare = input.randomness
     ? deriveDiffieHellmanKeyPair(input.randomness.keyshareSeed).privateKey
     : randomScalar();
-  const keyshare = agree(privateKeyshare, [clientKeyshare, record.clientPublicKey]);
+  const keyshare = agree(privateKeyshare, [input.ke1.clientKeyshare, record.clientPublicKey]);
   wipe(privateKeyshare, record.maskingKey);
 
   // Preamble (§6.4.2.1).
@@ -179,7 +181,7 @@ export function startLogin(input: LoginInput): LoginStarted {
     utf8("OPAQUEv1-"),
     vector16(input.context ?? EMPTY),
     vector16(input.clientIdentity),
-    input.ke1,
+    input.ke1.bytes,
     vector16(input.serverIdentity),
     credentialResponse,
     serverNonce,

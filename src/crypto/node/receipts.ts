@@ -14,8 +14,9 @@ import { checkPoint, decompressPoint } from "./p256.ts";
 export function verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== SIGNATURE_BYTES) return false;
   try {
-    const point = publicKey.length === POINT_BYTES ? decompressPoint(publicKey) : publicKey;
-    checkPoint(point);
+    const compressed = publicKey.length === POINT_BYTES;
+    const point = compressed ? decompressPoint(publicKey) : publicKey;
+    if (!compressed) checkPoint(point);
     const jwk = {
       kty: "EC",
       crv: "P-256",

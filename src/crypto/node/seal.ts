@@ -1,8 +1,8 @@
 /** AES-256-GCM boxes: nonce (12 bytes, random) ‖ ciphertext ‖ tag (16 bytes). Records and cookies travel in them. */
-import { randomBytes } from "node:crypto";
 import { concat } from "../../base/bytes.ts";
 import { AEAD_NONCE_BYTES } from "../envelope.ts";
 import { decrypt, encrypt } from "./aes-gcm.ts";
+import { randomBytes } from "./random.ts";
 
 /**
  * Random nonces are safe up to 2³² boxes per key (NIST SP 800-38D §8.3); callers derive a key per record or
