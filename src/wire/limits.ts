@@ -19,14 +19,28 @@ export const RECORD_ID_BYTES = 32;
 export const KEY_ID_BYTES = 8;
 export const WRITE_ID_BYTES = 16;
 
+/** A wrapped PKCS#8 P-256 key is 72 to 152 bytes (RFC 5649 with and without the public key); vendors add a little. */
+export const MAX_WRAPPED_BYTES = 256;
+/** C(7, 3): the largest fleet that design §2 knows. */
+export const MAX_SHARES = 35;
+
 /** An account token (JWT) and a cookie as they travel. */
 export const MAX_ACCOUNT_TOKEN_BYTES = 4096;
 export const MAX_COOKIE_BYTES = 8192;
 /** The whole sealed request; the service refuses longer bodies before it reads them. */
 export const MAX_REQUEST_BYTES = 32_768;
+/** The same between sites. The largest, 35 shares of the largest size with an account token, has 21,000. */
+export const MAX_SITE_MESSAGE_BYTES = 32_768;
+/** What the initiator of a channel calls it. */
+export const CHANNEL_ID_BYTES = 16;
 /** Plaintexts are padded to a multiple of this, so that a front end cannot tell operations apart by size. */
 export const PADDING_BYTES = 2048;
 
 /** Cookies live this long, account tokens at most that long (milliseconds). */
 export const COOKIE_LIFETIME_MS = 120_000;
 export const MAX_ACCOUNT_TOKEN_LIFETIME_MS = 600_000;
+
+/** How far the clocks of two sites may differ when one opens a channel to the other (milliseconds). */
+export const SITE_CLOCK_SKEW_MS = 300_000;
+/** A channel is replaced by a new one after this time (milliseconds). */
+export const CHANNEL_LIFETIME_MS = 3_600_000;

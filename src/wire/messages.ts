@@ -12,13 +12,13 @@ import {
   KE3_BYTES,
   MAX_ACCOUNT_TOKEN_BYTES,
   MAX_COOKIE_BYTES,
-  PADDING_BYTES,
   POINT_BYTES,
   RECORD_ID_BYTES,
   REGISTRATION_RECORD_BYTES,
   SEALED_KEY_BYTES,
   SIGNATURE_BYTES,
 } from "./limits.ts";
+import { pad, unpad } from "./padding.ts";
 
 /** Creates the account's OPRF key and evaluates it on the blinded element (RFC 9807 §5.2.2). */
 export interface RegisterStart {
@@ -226,23 +226,6 @@ function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
   const issue = result.error.issues[0];
   const where = issue ? `${issue.path.join(".") || "message"}: ${issue.message}` : "";
   throw new StrongroomError("decode-failed", `malformed ${what}: ${where}`);
-}
-
-/** ISO/IEC 7816-4 padding (80 00 …) to a multiple of PADDING_BYTES. */
-function pad(message: Uint8Array): Uint8Array {
-  const out = new Uint8Array(Math.ceil((message.length + 1) / PADDING_BYTES) * PADDING_BYTES);
-  out.set(message);
-  out[message.length] = 0x80;
-  return out;
-}
-
-/** @throws decode-failed unless the padding is exactly what `pad` makes */
-function unpad(padded: Uint8Array): Uint8Array {
-  const end = padded.findLastIndex((byte) => byte !== 0);
-  if (padded.length === 0 || padded.length % PADDING_BYTES !== 0 || padded[end] !== 0x80)
-    throw new StrongroomError("decode-failed", "malformed padding");
-  if (padded.length - end > PADDING_BYTES) throw new StrongroomError("decode-failed", "excess padding");
-  return padded.slice(0, end);
 }
 
 export function encodeRequest(message: VaultRequest): Uint8Array {
