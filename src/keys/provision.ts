@@ -46,12 +46,12 @@ type Part = "private key" | "public key" | "secret key";
 
 /** What the profile says about attributes; where it says nothing the standard is expected. */
 export function attributeSupport(profile: Profile): AttributeSupport {
-  const { modifiable, copyable, trusted, seal } = profile.attributes;
+  const { modifiable, copyable, trusted } = profile.attributes;
   return {
     modifiable: modifiable.value !== false,
     copyable: copyable.value !== false,
     wrapWithTrusted: trusted.value !== "none",
-    seal: seal.value !== false,
+    unwrapSeals: profile.unwrap.sealAfter.value !== true,
   };
 }
 

@@ -7,14 +7,14 @@ import type { KeyName } from "../token/token.ts";
 export type KeyType = "ec-p256" | "rsa-3072" | "aes-256" | "generic-256";
 
 /** The PKCS#11 usage flags a key has; every flag that is not named here is false. */
-export type Usage = "sign" | "derive" | "wrap" | "unwrap" | "decrypt";
+export type Usage = "sign" | "derive" | "wrap" | "unwrap";
 
 export interface Role {
   readonly type: KeyType;
   readonly usage: readonly Usage[];
   /** site: made and kept in one token. fleet: on every site. holders: on the holders of one share. */
   readonly scope: "site" | "fleet" | "holders";
-  /** kept: never extractable from birth. sealed: travels between tokens, then EXTRACTABLE is false for good. */
+  /** kept: never extractable from birth. sealed: travels between tokens before it is so. */
   readonly life: "kept" | "sealed";
 }
 
@@ -32,7 +32,8 @@ export type RoleName =
 export const ROLES: Readonly<Record<RoleName, Role>> = {
   identity: { type: "ec-p256", usage: ["sign"], scope: "site", life: "kept" },
   session: { type: "ec-p256", usage: ["derive"], scope: "site", life: "kept" },
-  transport: { type: "rsa-3072", usage: ["unwrap", "decrypt"], scope: "site", life: "kept" },
+  // Never decrypt: whoever has the PIN could then read a travelling key by C_Decrypt, trusted wrapping or not.
+  transport: { type: "rsa-3072", usage: ["unwrap"], scope: "site", life: "kept" },
   root: { type: "ec-p256", usage: ["sign"], scope: "fleet", life: "kept" },
   countersign: { type: "ec-p256", usage: ["sign"], scope: "fleet", life: "kept" },
   ake: { type: "ec-p256", usage: ["derive"], scope: "fleet", life: "sealed" },

@@ -12,9 +12,12 @@ import type { KeySpec, KeyType, Role, RoleName, Usage } from "./roles.ts";
 import { ROLES } from "./roles.ts";
 
 /**
- * Where a key stands between birth and seal (design §3).
- * sealed: made unextractable, for good. open: may still travel, under a trusted key only.
- * sealed-later: was open, or arrived by unwrapping, and has been sealed since.
+ * What an object of a key is (design §3).
+ * sealed: made in this token, unextractable from birth. open: the original of a key that travels; it leaves the
+ * token under a trusted key only, and is destroyed when every holder has the key. sealed-later: a holder's own, which
+ * arrived by unwrapping and was unextractable from then on. The site that made a key gets its own in the same way:
+ * many tokens let nobody turn CKA_MODIFIABLE off on an existing key, and a modifiable key is not sealed. Whoever
+ * has the PIN could grant a share-kek DECRYPT and read every share under it.
  */
 export type Stage = "sealed" | "open" | "sealed-later";
 
@@ -24,8 +27,8 @@ export interface AttributeSupport {
   readonly copyable: boolean;
   /** The token knows CKA_WRAP_WITH_TRUSTED. */
   readonly wrapWithTrusted: boolean;
-  /** EXTRACTABLE can be turned to false on an existing key; otherwise sealing is copy and destroy. */
-  readonly seal: boolean;
+  /** C_UnwrapKey heeds what its template says of secrecy; otherwise it is set afterwards, on a modifiable key. */
+  readonly unwrapSeals: boolean;
 }
 
 /** One object: the template it is made with, and the attributes it must show afterwards. */
@@ -70,7 +73,6 @@ const FLAGS = {
 /** What the public half does for each usage of the private one; an ECDH public key is only read. */
 const COUNTERPART: Readonly<Record<Usage, AttributeName | undefined>> = {
   sign: "VERIFY",
-  decrypt: "ENCRYPT",
   unwrap: "WRAP",
   wrap: undefined,
   derive: undefined,
@@ -80,7 +82,6 @@ const FLAG: Readonly<Record<Usage, AttributeName>> = {
   derive: "DERIVE",
   wrap: "WRAP",
   unwrap: "UNWRAP",
-  decrypt: "DECRYPT",
 };
 
 function flags(kind: keyof typeof FLAGS, role: Role): Template {
@@ -93,9 +94,9 @@ export function keyId(label: string): Uint8Array {
   return Uint8Array.from(createHash("sha256").update(utf8(label)).digest().subarray(0, 16));
 }
 
-/** The stage at which a role's keys are made in a fleet that needs no transport. */
-export function stageAtBirth(role: RoleName, needsTransport: boolean): Stage {
-  return needsTransport && ROLES[role].life === "sealed" ? "open" : "sealed";
+/** What a role's keys are in the tokens of a running fleet. @param sites how many it has; one needs no transport */
+export function stageInService(role: RoleName, sites: number): Stage {
+  return sites > 1 && ROLES[role].life === "sealed" ? "sealed-later" : "sealed";
 }
 
 /** The templates of one key at one stage on a token of that support. */
@@ -109,10 +110,9 @@ export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupp
     ID: keyId(spec.label),
     KEY_TYPE: keyType,
   };
-  // Sealing changes EXTRACTABLE, which MODIFIABLE=false would forbid; where it needs a copy, so would COPYABLE.
-  const frozen = (modifiable: boolean, copyable: boolean): Template => ({
+  const frozen = (modifiable: boolean): Template => ({
     ...(support.modifiable ? { MODIFIABLE: modifiable } : {}),
-    ...(support.copyable ? { COPYABLE: copyable } : {}),
+    ...(support.copyable ? { COPYABLE: false } : {}),
   });
   const protection: Template = {
     PRIVATE: true,
@@ -120,9 +120,9 @@ export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupp
     EXTRACTABLE: open,
     // On a sealed key it changes nothing, and says the same in every stage.
     ...(support.wrapWithTrusted ? { WRAP_WITH_TRUSTED: true } : {}),
-    ...frozen(stage !== "sealed", open && !support.seal),
+    ...frozen(stage === "sealed-later" && !support.unwrapSeals),
   };
-  // A key that arrived by unwrapping is not LOCAL; one that was ever extractable stays marked so.
+  // What modules say of a key that arrived by unwrapping differs, and none of it can be relied on.
   const provenance: Template =
     stage === "sealed"
       ? { LOCAL: true, ALWAYS_SENSITIVE: true, NEVER_EXTRACTABLE: true }
@@ -149,7 +149,7 @@ export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupp
     ...common,
     ...shape,
     PRIVATE: false,
-    ...frozen(false, false),
+    ...frozen(false),
     ...flags("public", role),
   };
   // The private half takes its curve from the public template; that it has the right one is checked on it too.

@@ -26,6 +26,7 @@ const TABLE = {
   VERIFY: [0x010a, "boolean"],
   VERIFY_RECOVER: [0x010b, "boolean"],
   DERIVE: [0x010c, "boolean"],
+  MODULUS: [0x0120, "bytes"],
   MODULUS_BITS: [0x0121, "number"],
   PUBLIC_EXPONENT: [0x0122, "bytes"],
   VALUE_LEN: [0x0161, "number"],

@@ -50,7 +50,7 @@ const spec = (name: string): KeySpec => {
 };
 const objects = (): number =>
   keys.reduce((sum, { label }) => sum + opened.session.find({ LABEL: label }).length, 0);
-const support = { modifiable: true, copyable: true, wrapWithTrusted: true, seal: true };
+const support = { modifiable: true, copyable: true, wrapWithTrusted: true, unwrapSeals: true };
 
 /** Makes the private or secret half of a key with attributes of its own. */
 function forge(name: string, changes: object): void {

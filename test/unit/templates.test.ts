@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { type KeySpec, ROLES, type RoleName, vaultKeys } from "../../src/keys/roles.ts";
-import { type AttributeSupport, keyId, keyTemplates, stageAtBirth } from "../../src/keys/templates.ts";
+import { type AttributeSupport, keyId, keyTemplates, stageInService } from "../../src/keys/templates.ts";
 
-const full: AttributeSupport = { modifiable: true, copyable: true, wrapWithTrusted: true, seal: true };
+const full: AttributeSupport = { modifiable: true, copyable: true, wrapWithTrusted: true, unwrapSeals: true };
 const names: RoleName[] = [
   "identity",
   "session",
@@ -40,7 +40,7 @@ test("the test names every role", () => {
 test.each<[RoleName, string[], string[] | undefined]>([
   ["identity", ["SIGN"], ["VERIFY"]],
   ["session", ["DERIVE"], []],
-  ["transport", ["DECRYPT", "UNWRAP"], ["ENCRYPT", "WRAP"]],
+  ["transport", ["UNWRAP"], ["WRAP"]],
   ["root", ["SIGN"], ["VERIFY"]],
   ["countersign", ["SIGN"], ["VERIFY"]],
   ["ake", ["DERIVE"], []],
@@ -67,7 +67,7 @@ describe.each(names)("%s", (role) => {
   };
 
   test("is sealed from birth in a fleet of one", () => {
-    expect(stageAtBirth(role, false)).toBe("sealed");
+    expect(stageInService(role, 1)).toBe("sealed");
     const { own, half } = parts("sealed");
     expect(own.create).toMatchObject({
       TOKEN: true,
@@ -93,20 +93,24 @@ describe.each(names)("%s", (role) => {
       expect(object.create).toMatchObject({ LABEL: `strongroom/f/${role}`, ID: id });
   });
 
-  test("open: extractable under a trusted key only, and it can still be sealed", () => {
+  test("open: extractable under a trusted key only; a holder's own is sealed and frozen", () => {
     const { own } = parts("open");
     expect(own.create).toMatchObject({
       EXTRACTABLE: true,
       WRAP_WITH_TRUSTED: true,
       SENSITIVE: true,
+      MODIFIABLE: false,
+      COPYABLE: false,
+    });
+    const later = { EXTRACTABLE: false, SENSITIVE: true, COPYABLE: false };
+    expect(parts("sealed-later").own.expect).toMatchObject({ ...later, MODIFIABLE: false });
+    // Where the token must be told again after unwrapping, MODIFIABLE=false would forbid it.
+    expect(parts("sealed-later", { ...full, unwrapSeals: false }).own.expect).toMatchObject({
+      ...later,
       MODIFIABLE: true,
     });
-    expect(own.create).toMatchObject({ COPYABLE: false });
-    // Where sealing means copy and destroy, the copy must be possible, and final.
-    expect(parts("open", { ...full, seal: false }).own.create).toMatchObject({ COPYABLE: true });
-    expect(parts("sealed-later", { ...full, seal: false }).own.expect).toMatchObject({ COPYABLE: false });
-    expect(parts("sealed-later").own.expect).toMatchObject({ EXTRACTABLE: false, SENSITIVE: true });
-    expect(parts("sealed-later").own.expect).not.toHaveProperty("NEVER_EXTRACTABLE");
+    for (const name of ["LOCAL", "NEVER_EXTRACTABLE"])
+      expect(parts("sealed-later").own.expect).not.toHaveProperty(name);
   });
 
   test("attributes that a token does not know are left out", () => {
@@ -114,15 +118,15 @@ describe.each(names)("%s", (role) => {
       modifiable: false,
       copyable: false,
       wrapWithTrusted: false,
-      seal: false,
+      unwrapSeals: true,
     });
     for (const name of ["MODIFIABLE", "COPYABLE", "WRAP_WITH_TRUSTED"])
       expect(own.create).not.toHaveProperty(name);
   });
 });
 
-test("only keys that travel are ever open", () => {
-  expect(names.filter((role) => stageAtBirth(role, true) === "open")).toEqual([
+test("only keys that travel arrive by unwrapping", () => {
+  expect(names.filter((role) => stageInService(role, 3) === "sealed-later")).toEqual([
     "ake",
     "record",
     "share-kek",
