@@ -72,6 +72,8 @@ const TRAITS = {
   "guard-refused": { retryable: false, status: 503, wire: "unavailable" },
   /** Fewer sites answer than an evaluation needs. */
   "peer-unavailable": { retryable: true, status: 503, wire: "unavailable" },
+  /** A message of a channel that this site does not have any more; its sender opens a new one. */
+  "unknown-channel": { retryable: true, status: 410, wire: "unknown-key" },
 
   // People and their files.
   usage: { retryable: false, status: 400, wire: "invalid-request" },

@@ -49,3 +49,26 @@ export function acknowledgmentMessage(registered: {
     registered.sealedReceiptKey,
   );
 }
+
+/** What a site's identity key signs when it opens a channel to another site (design §7). */
+export function channelMessage(opening: {
+  readonly fleet: string;
+  readonly from: string;
+  readonly to: string;
+  /** The KEM's encapsulated key: ties the signature to this one sealing. */
+  readonly enc: Uint8Array;
+  readonly channel: Uint8Array;
+  readonly issuedAt: number;
+  readonly ephemeral: Uint8Array;
+}): Uint8Array {
+  return framed(
+    "strongroom/channel/v1",
+    opening.fleet,
+    opening.from,
+    opening.to,
+    opening.enc,
+    opening.channel,
+    uintBE(opening.issuedAt, 8),
+    opening.ephemeral,
+  );
+}

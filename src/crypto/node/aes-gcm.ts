@@ -1,5 +1,5 @@
 /** AES-256-GCM over node:crypto: ciphertext ‖ tag (16 bytes), nonces of 12 bytes. Synchronous, as the host wants it. */
-import { createCipheriv, createDecipheriv } from "node:crypto";
+import { type CipherKey, createCipheriv, createDecipheriv } from "node:crypto";
 import { concat } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
 
@@ -8,7 +8,7 @@ const OPTIONS = { authTagLength: 16 };
 
 /** The caller answers for the nonce being used once per key. */
 export function encrypt(
-  key: Uint8Array,
+  key: CipherKey,
   nonce: Uint8Array,
   plaintext: Uint8Array,
   aad: Uint8Array,
@@ -20,7 +20,7 @@ export function encrypt(
 
 /** @throws decrypt-failed for a wrong key or nonce, other associated data, or any changed, missing or extra byte */
 export function decrypt(
-  key: Uint8Array,
+  key: CipherKey,
   nonce: Uint8Array,
   ciphertext: Uint8Array,
   aad: Uint8Array,
