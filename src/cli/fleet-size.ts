@@ -7,6 +7,7 @@ import {
   type FleetPlan,
   type FleetSize,
   MEASURED_RATES,
+  SERVICE_MS,
   sizeFleet,
   type TokenRates,
 } from "../fleet/sizing.ts";
@@ -23,6 +24,7 @@ interface SizeOptions {
   readonly threshold?: number;
   readonly recordBytes?: number;
   readonly electionTimeout?: number;
+  readonly serviceMs: number;
   readonly tokenRates?: string;
   readonly profile: string;
   readonly json?: boolean;
@@ -179,6 +181,7 @@ function size(options: SizeOptions): void {
     registersPerSecond: options.registersPerSecond,
     rttMs: options.rtt,
     rates: tokenRates,
+    serviceMs: options.serviceMs,
     recordBytes: options.recordBytes,
     electionTimeoutMs: options.electionTimeout,
   };
@@ -213,6 +216,7 @@ export function sizeCommand(): Command {
     .option("--threshold <t>", "sites that take part in an evaluation (default: each possible)", number)
     .option("--record-bytes <n>", "size of a sealed record (default: by the number of shares)", number)
     .option("--election-timeout <ms>", "etcd's, if it is given (default: by the round trip)", number)
+    .option("--service-ms <ms>", "processor time of the service for one recovery", number, SERVICE_MS)
     .option("--token-rates <file>", "calls per second of your token (JSON)")
     .option("--profile <name>", "a token that has been measured", "softhsm2")
     .option("--json", "for machines, on stdout")

@@ -41,8 +41,11 @@ export const MEASURED_RATES: Readonly<
 /** From the configuration's schema. */
 const MOST_WORKERS = 64;
 
-/** Processor time of the service itself, milliseconds per recovery (README, Benchmarks). */
-const SERVICE_MS = 2.8;
+/**
+ * Processor time of the service itself at the site asked, milliseconds per recovery in a fleet of one (README,
+ * Benchmarks): it is one thread. What peers and the etcd client cost comes on top, so this is the least.
+ */
+export const SERVICE_MS = 2.8;
 
 export interface FleetPlan {
   readonly users: number;
@@ -52,6 +55,8 @@ export interface FleetPlan {
   /** Between sites, there and back. */
   readonly rttMs: number;
   readonly rates: TokenRates;
+  /** By default what was measured. */
+  readonly serviceMs?: number | undefined;
   /** Sealed, in bytes; by default what the share count makes it. */
   readonly recordBytes?: number | undefined;
   /** The members' --election-timeout; by default what the round trip needs. */
@@ -138,7 +143,7 @@ export function sizeFleet(plan: FleetPlan, sites: number, threshold: number): Fl
   const carries = {
     tokenWorker: capacityMs / recoveryMs,
     token: (workers * capacityMs - registersPerSecond * registrationMs) / recoveryMs,
-    service: capacityMs / SERVICE_MS,
+    service: capacityMs / (plan.serviceMs ?? SERVICE_MS),
     store: store && store.swapsPerSecond / MESSAGES - registersPerSecond,
   };
   const problems: Problem[] = [...(store?.problems ?? [])];
@@ -175,16 +180,10 @@ export function sizeFleet(plan: FleetPlan, sites: number, threshold: number): Fl
 }
 
 function checkPlan(plan: FleetPlan): void {
-  const {
-    users,
-    recoversPerSecond,
-    registersPerSecond,
-    rttMs,
-    recordBytes = 1,
-    electionTimeoutMs = 1,
-  } = plan;
+  const { users, recoversPerSecond, registersPerSecond, rttMs, rates } = plan;
+  const { recordBytes = 1, electionTimeoutMs = 1, serviceMs = 1 } = plan;
   const counts = [users, recoversPerSecond, registersPerSecond, rttMs];
-  const positive = [recordBytes, electionTimeoutMs, ...TOKEN_CALLS.map((call) => plan.rates[call])];
+  const positive = [recordBytes, electionTimeoutMs, serviceMs, ...TOKEN_CALLS.map((call) => rates[call])];
   if (counts.every((n) => n >= 0 && n <= 1e12) && positive.every((n) => n > 0 && n <= 1e12)) return;
   throw new StrongroomError("usage", "a plan's numbers are finite and not negative", {
     hint: "rates and sizes are greater than zero",

@@ -42,9 +42,9 @@ interface OperationCalls {
 
 const CALLS: Readonly<Record<"recovery" | "registration", OperationCalls>> = {
   recovery: {
-    // Two envelopes, and the static Diffie-Hellman by two derivations; record id, cookie key, and the keys of the
-    // old and the new record, in each of the two messages.
-    vault: { ecdh: 4, hmac: 8 },
+    // Two envelopes, and the static Diffie-Hellman by two derivations; the record id of an account that was not
+    // seen lately; the cookie's key and the keys of the old and the new record, in each of the two messages.
+    vault: { ecdh: 4, hmac: 7 },
     // Its tag, the key itself, two derivations.
     share: { hmac: 1, unwrap: 1, ecdhSessionObject: 2 },
     // The record id that the account's token speaks of.
@@ -54,7 +54,7 @@ const CALLS: Readonly<Record<"recovery" | "registration", OperationCalls>> = {
     heldShare: {},
   },
   registration: {
-    vault: { ecdh: 2, hmac: 8, sign: 1 },
+    vault: { ecdh: 2, hmac: 7, sign: 1 },
     share: { keygen: 1, hmac: 1, ecdhSessionObject: 2, wrap: 1 },
     site: { hmac: 1 },
     siteShare: {},
