@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { Command, InvalidArgumentError } from "commander";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
-import { GENERATOR } from "../crypto/node/p256.ts";
+import { addPoints, GENERATOR } from "../crypto/node/p256.ts";
 import { type ManifestFile, publishManifest } from "../keys/manifest-file.ts";
-import { type ManifestFacts, manifestOf } from "../keys/manifest-of.ts";
+import { type ManifestFacts, type ManifestSiteFacts, manifestOf } from "../keys/manifest-of.ts";
 import { type KeyReport, type KeyState, provision, provisioned } from "../keys/provision.ts";
 import { readPublicKeys } from "../keys/public-keys.ts";
 import { type KeySpec, vaultKeys } from "../keys/roles.ts";
@@ -25,7 +25,21 @@ interface ProvisionOptions extends TokenOptions {
   readonly json?: boolean;
 }
 
-type Facts = Omit<ManifestFacts, "tokenSerial" | "createdAt" | "publicKeys">;
+interface Facts {
+  readonly fleet: string;
+  readonly site: string;
+  readonly url: string;
+  readonly maxAttempts: number;
+}
+
+/** A fleet of one: every evaluation is its only site's. */
+function factsOf(
+  { fleet, site, url, maxAttempts }: Facts,
+  token: Omit<ManifestSiteFacts, "name" | "url">,
+  createdAt: number,
+): ManifestFacts {
+  return { fleet, threshold: 1, maxAttempts, createdAt, sites: [{ name: site, url, ...token }] };
+}
 
 /** Checked before any key is made: a name that no manifest can hold must not end up in labels. */
 function manifestFacts({ fleet, site, url, maxAttempts, manifest }: ProvisionOptions): Facts | undefined {
@@ -34,9 +48,14 @@ function manifestFacts({ fleet, site, url, maxAttempts, manifest }: ProvisionOpt
       hint: "they go into the manifest: the site's name and where clients reach it",
     });
   const facts: Facts = { fleet, site: site ?? "site", url: url ?? "https://site.example", maxAttempts };
-  const point = new Map(["identity", "session", "ake"].map((role) => [role, GENERATOR]));
+  const twice = addPoints(GENERATOR, GENERATOR);
+  const publicKeys = new Map([
+    ["identity", GENERATOR],
+    ["session", twice],
+    ["ake", addPoints(twice, GENERATOR)],
+  ]);
   try {
-    manifestOf({ ...facts, tokenSerial: "", createdAt: 0, publicKeys: point });
+    manifestOf(factsOf(facts, { tokenSerial: "", publicKeys }, 0));
   } catch (error) {
     if (!isStrongroomError(error, "manifest-invalid")) throw error;
     throw new StrongroomError("usage", error.message, { hint: "correct --fleet, --site or --url" });
@@ -89,12 +108,13 @@ function publish(
 ): Promise<ManifestFile> {
   return publishManifest(
     path,
-    manifestOf({
-      ...facts,
-      tokenSerial: session.info().serial,
-      createdAt: Date.now(),
-      publicKeys: readPublicKeys(session, keys),
-    }),
+    manifestOf(
+      factsOf(
+        facts,
+        { tokenSerial: session.info().serial, publicKeys: readPublicKeys(session, keys) },
+        Date.now(),
+      ),
+    ),
   );
 }
 

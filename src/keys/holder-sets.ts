@@ -4,6 +4,7 @@
  * Sites and shares are counted from 0; shares go by the lexicographic order of E.
  */
 import { StrongroomError } from "../base/errors.ts";
+import { FLEET_SIZES } from "../wire/manifest.ts";
 
 export interface HolderSet {
   readonly share: number;
@@ -12,9 +13,6 @@ export interface HolderSet {
   /** All other sites, ascending. */
   readonly holders: readonly number[];
 }
-
-/** How many sites a fleet may have: an even number would bear no more failures than one site less. */
-export const FLEET_SIZES: readonly number[] = [1, 3, 5, 7];
 
 /** Sites that are a majority: the largest threshold, and the usual one. */
 export function majority(sites: number): number {

@@ -1,6 +1,6 @@
-/** The manifest of a fleet of one: what its token's public keys say, and what the operator says about it. */
+/** The manifest of a fleet: what its tokens' public keys say, and what the operator says about it. */
 
-import { toHex } from "../base/bytes.ts";
+import { equal, toHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { keyId } from "../crypto/key-id.ts";
 import type { KeyName } from "../token/token.ts";
@@ -12,40 +12,56 @@ import {
   type ManifestRole,
 } from "../wire/manifest.ts";
 
-export interface ManifestFacts {
-  readonly fleet: string;
-  readonly site: string;
+export interface ManifestSiteFacts {
+  readonly name: string;
   /** Where clients reach the site. */
   readonly url: string;
   readonly tokenSerial: string;
-  readonly maxAttempts: number;
-  /** Milliseconds since the Unix epoch. */
-  readonly createdAt: number;
   /** From `readPublicKeys`: identity, session and ake are needed. */
   readonly publicKeys: ReadonlyMap<KeyName, Uint8Array>;
 }
 
-/** @throws manifest-invalid where a fact is not what a manifest may hold; key-missing */
+export interface ManifestFacts {
+  readonly fleet: string;
+  readonly threshold: number;
+  readonly maxAttempts: number;
+  /** Milliseconds since the Unix epoch. */
+  readonly createdAt: number;
+  /** In the order that numbers them in holder sets. */
+  readonly sites: readonly ManifestSiteFacts[];
+}
+
+function publicKeyOf({ name, publicKeys }: ManifestSiteFacts, role: ManifestRole): Uint8Array {
+  const point = publicKeys.get(role);
+  if (point) return point;
+  throw new StrongroomError("key-missing", `no public key for ${role} of ${name}`);
+}
+
+/** @throws manifest-invalid where a fact is not what a manifest may hold; key-missing; key-drift (two ake keys) */
 export function manifestOf(facts: ManifestFacts): Manifest {
-  const key = (role: ManifestRole, site?: string): ManifestKey => {
-    const point = facts.publicKeys.get(role);
-    if (!point) throw new StrongroomError("key-missing", `no public key for ${role}`);
-    return {
-      kid: toHex(keyId(point)),
-      role,
-      ...(site === undefined ? {} : { site }),
-      algorithm: "P-256",
-      publicKey: toHex(point),
-    };
-  };
-  const { fleet, site, url, tokenSerial, maxAttempts, createdAt } = facts;
+  const { fleet, threshold, maxAttempts, createdAt, sites } = facts;
+  const key = (point: Uint8Array, role: ManifestRole, site?: string): ManifestKey => ({
+    kid: toHex(keyId(point)),
+    role,
+    ...(site === undefined ? {} : { site }),
+    algorithm: "P-256",
+    publicKey: toHex(point),
+  });
+  const [ake, ...others] = sites.map((site) => publicKeyOf(site, "ake"));
+  if (ake && !others.every((other) => equal(ake, other)))
+    throw new StrongroomError("key-drift", "the sites have different ake keys");
   const manifest: Manifest = {
     type: "strongroom/fleet-manifest/v1",
     fleet,
     createdAt,
-    policy: { threshold: 1, maxAttempts },
-    sites: [{ name: site, url, tokenSerial }],
-    keys: [key("identity", site), key("session", site), key("ake")],
+    policy: { threshold, maxAttempts },
+    sites: sites.map(({ name, url, tokenSerial }) => ({ name, url, tokenSerial })),
+    keys: [
+      ...sites.flatMap((site) =>
+        (["identity", "session"] as const).map((role) => key(publicKeyOf(site, role), role, site.name)),
+      ),
+      ...(ake ? [key(ake, "ake")] : []),
+    ],
   };
   // What is written must be readable: the decoder's schema is the only definition.
   return decodeManifest(encodeManifest(manifest));
@@ -58,9 +74,9 @@ export function manifestDifferences(a: Manifest, b: Manifest): readonly string[]
   const fields: readonly (readonly [string, (m: Manifest) => unknown])[] = [
     ["the fleet's name", (m) => m.fleet],
     ["the policy", (m) => [m.policy.threshold, m.policy.maxAttempts]],
-    ["the site's name", (m) => m.sites.map((site) => site.name)],
-    ["the site's url", (m) => m.sites.map((site) => site.url)],
-    ["the token's serial", (m) => m.sites.map((site) => site.tokenSerial)],
+    ["the sites' names", (m) => m.sites.map((site) => site.name)],
+    ["the sites' urls", (m) => m.sites.map((site) => site.url)],
+    ["the tokens' serials", (m) => m.sites.map((site) => site.tokenSerial)],
     ...(["identity", "session", "ake"] as const).map(
       (role) =>
         [

@@ -36,9 +36,12 @@ export interface Manifest {
   readonly keys: readonly ManifestKey[];
 }
 
+/** How many sites a fleet may have: an even number would bear no more failures than one site less. */
+export const FLEET_SIZES: readonly number[] = [1, 3, 5, 7];
+
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and hyphens");
 
-const schema: z.ZodType<Manifest> = z.strictObject({
+const shape = z.strictObject({
   type: z.literal("strongroom/fleet-manifest/v1"),
   fleet: name,
   createdAt: z.number().int().nonnegative().safe(),
@@ -62,6 +65,30 @@ const schema: z.ZodType<Manifest> = z.strictObject({
     )
     .min(3)
     .max(64),
+});
+
+const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
+
+/** What a fleet is made of, beyond the types of its fields: each site once, and each key that it needs once. */
+const schema: z.ZodType<Manifest> = shape.superRefine(({ sites, keys, policy }, context) => {
+  const require = (holds: boolean, path: string[], message: string): void => {
+    if (!holds) context.addIssue({ code: "custom", path, message });
+  };
+  require(FLEET_SIZES.includes(sites.length), ["sites"], `a fleet has ${FLEET_SIZES.join(", ")} sites`);
+  require(policy.threshold <= Math.floor(sites.length / 2) + 1, [
+    "policy",
+    "threshold",
+  ], "more than a majority of the sites");
+  require(distinct(sites.map((site) => site.name)), ["sites"], "two sites have one name");
+  require(distinct(sites.map((site) => site.url)), ["sites"], "two sites have one url");
+  const wanted = [
+    ...sites.flatMap((site) => [`identity of ${site.name}`, `session of ${site.name}`]),
+    "ake of the fleet",
+  ];
+  const present = keys.map(({ role, site }) => `${role} of ${site ?? "the fleet"}`);
+  for (const key of wanted) require(present.includes(key), ["keys"], `no key ${key}`);
+  require(present.length === wanted.length, ["keys"], "a key twice, or of nobody in the fleet");
+  require(distinct(keys.map(({ publicKey }) => publicKey)), ["keys"], "one public key twice");
 });
 
 export function encodeManifest(manifest: Manifest): Uint8Array {

@@ -177,15 +177,21 @@ describe("the manifest", () => {
     directory = mkdtempSync(join(tmpdir(), "strongroom-manifest-"));
     return () => rmSync(directory, { recursive: true });
   });
-  const manifest = (changes: object = {}): ReturnType<typeof manifestOf> =>
+  const manifest = (changes: object = {}, site: object = {}): ReturnType<typeof manifestOf> =>
     manifestOf({
       fleet: "demo",
-      site: "site-a",
-      url: "https://site-a.example",
-      tokenSerial: opened.session.info().serial,
+      threshold: 1,
       maxAttempts: 10,
       createdAt: 1_700_000_000_000,
-      publicKeys: readPublicKeys(opened.session, keys),
+      sites: [
+        {
+          name: "site-a",
+          url: "https://site-a.example",
+          tokenSerial: opened.session.info().serial,
+          publicKeys: readPublicKeys(opened.session, keys),
+          ...site,
+        },
+      ],
       ...changes,
     });
 
@@ -217,16 +223,16 @@ describe("the manifest", () => {
   });
 
   test.each([
-    ["another site", { site: "site-b" }],
-    ["another address", { url: "https://elsewhere.example" }],
-    ["another policy", { maxAttempts: 5 }],
-    ["another token", { tokenSerial: "0" }],
-  ])("%s: refused, the file stays", async (_, changes) => {
+    ["another site", {}, { name: "site-b" }],
+    ["another address", {}, { url: "https://elsewhere.example" }],
+    ["another policy", { maxAttempts: 5 }, {}],
+    ["another token", {}, { tokenSerial: "0" }],
+  ])("%s: refused, the file stays", async (_, changes, site) => {
     run();
     const path = join(directory, "fleet.json");
     await publishManifest(path, manifest());
     const bytes = readFileSync(path);
-    await expect(publishManifest(path, manifest(changes))).rejects.toMatchObject({
+    await expect(publishManifest(path, manifest(changes, site))).rejects.toMatchObject({
       code: "manifest-invalid",
     });
     expect(readFileSync(path)).toEqual(bytes);

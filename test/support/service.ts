@@ -83,15 +83,10 @@ export async function createSite(overrides: Overrides = {}, options: SiteOptions
   const manifestFile = join(dir, "manifest.json");
   try {
     if (!provisioned(provision(session, profile, keys))) throw new Error("provisioning failed");
-    const facts = {
-      fleet: FLEET,
-      site: SITE,
-      url,
-      tokenSerial: hsm.label,
-      maxAttempts,
-      createdAt: Date.now(),
-    };
-    await publishManifest(manifestFile, manifestOf({ ...facts, publicKeys: readPublicKeys(session, keys) }));
+    const publicKeys = readPublicKeys(session, keys);
+    const sites = [{ name: SITE, url, tokenSerial: hsm.label, publicKeys }];
+    const facts = { fleet: FLEET, threshold: 1, maxAttempts, createdAt: Date.now(), sites };
+    await publishManifest(manifestFile, manifestOf(facts));
   } finally {
     session.close();
   }

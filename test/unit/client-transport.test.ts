@@ -112,10 +112,12 @@ describe("answers in the clear", () => {
 });
 
 describe("several sites", () => {
-  test("one that is down is passed over, whichever is tried first", async () => {
+  test("those that are down are passed over, whichever is tried first", async () => {
     const up = await startSite(plain(421, '{"error":"unknown-key"}'));
     for (let i = 0; i < 8; i++)
-      await expect(clientOf(["http://127.0.0.1:1", up.url]).status()).rejects.toThrow(code("unknown-key"));
+      await expect(clientOf(["http://127.0.0.1:1", "http://127.0.0.1:2", up.url]).status()).rejects.toThrow(
+        code("unknown-key"),
+      );
   });
 
   test("that all have other keys mean that the manifest is old", async () => {
