@@ -35,3 +35,15 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Uint8
     request.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
   });
 }
+
+const refuse = (message: string): StrongroomError =>
+  new StrongroomError("invalid-request", message, { details: { status: 415 } });
+
+/** @throws invalid-request for another content type, and for a compressed body */
+export function checkContentType(request: IncomingMessage, expected: string): void {
+  const type = request.headers["content-type"] ?? "";
+  if (type !== expected && type.split(";")[0]?.trim().toLowerCase() !== expected)
+    throw refuse("not a sealed request");
+  if ((request.headers["content-encoding"] ?? "identity") !== "identity")
+    throw refuse("sealed requests are not compressed");
+}

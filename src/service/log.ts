@@ -21,6 +21,9 @@ export interface RequestLine {
   readonly milliseconds: number;
   readonly account?: Account | undefined;
   readonly error?: StrongroomError | undefined;
+  /** Of a request between sites: who asked, and what. */
+  readonly from?: string | undefined;
+  readonly op?: string | undefined;
 }
 
 export interface ServiceLog {
@@ -36,7 +39,9 @@ const OURS: readonly WireCode[] = ["unavailable"];
 function levelOf(line: RequestLine): LogLevel {
   if (line.error?.code === "internal") return "error";
   if (OURS.some((code) => code === line.outcome)) return "warn";
-  return line.kind === "operations" && line.outcome === "ok" ? "debug" : "info";
+  // What happens all the time by itself.
+  const routine = line.kind === "operations" || (line.kind === "site" && line.op === "status");
+  return routine && line.outcome === "ok" ? "debug" : "info";
 }
 
 /** What of an error a line may tell: all of it where it is ours, the reason where a token was refused, else the code. */
@@ -80,6 +85,8 @@ export function createServiceLog(level: LogLevel, output?: LogOutput): ServiceLo
           operation: line.kind,
           outcome: line.outcome,
           ms: Math.round(line.milliseconds * 100) / 100,
+          ...(line.from === undefined ? {} : { from: line.from }),
+          ...(line.op === undefined ? {} : { op: line.op }),
           ...(line.account ? { account: pseudonym(line.account) } : {}),
           ...problem(line),
         },

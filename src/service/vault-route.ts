@@ -19,10 +19,11 @@ import {
   type WireError,
 } from "../wire/messages.ts";
 import type { Account } from "../wire/transcripts.ts";
-import { readBody } from "./body.ts";
+import { checkContentType, readBody } from "./body.ts";
 import { clientAddress, type TrustsProxy } from "./client-address.ts";
 import type { ServiceLog } from "./log.ts";
 import type { RequestKind, ServiceMetrics } from "./metrics.ts";
+import { createPlaces } from "./places.ts";
 import { ours, sendError, wireError } from "./plain-error.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
@@ -59,26 +60,13 @@ export interface VaultRoute {
   idle(): Promise<void>;
 }
 
-const refuse = (status: number, message: string): StrongroomError =>
-  new StrongroomError("invalid-request", message, { details: { status } });
-
-function checkHeaders(request: IncomingMessage): void {
-  const type = request.headers["content-type"] ?? "";
-  if (type !== ENVELOPE_CONTENT_TYPE && type.split(";")[0]?.trim().toLowerCase() !== ENVELOPE_CONTENT_TYPE)
-    throw refuse(415, "not a sealed request");
-  if ((request.headers["content-encoding"] ?? "identity") !== "identity")
-    throw refuse(415, "sealed requests are not compressed");
-}
-
 export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
   const { fleet, recipient, verifier, vault, limiter } = options;
-  let inFlight = 0;
-  let whenIdle: (() => void)[] = [];
+  const places = createPlaces(options.concurrency);
 
   function checkLoad(): void {
     options.admit();
-    if (inFlight >= options.concurrency)
-      throw new StrongroomError("unavailable", "too many requests at once", { details: { retryAfter: 1 } });
+    places.check();
   }
 
   /** The answer to an opened request, and what the log should know of it. */
@@ -103,11 +91,10 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
     // Before the body, so that an overloaded site spends nothing on it; and after it, because only requests that
     // have arrived in full take a place: slow senders must not be able to fill all of them.
     checkLoad();
-    checkHeaders(request);
+    checkContentType(request, ENVELOPE_CONTENT_TYPE);
     const body = await readBody(request, options.bodyBytes);
     checkLoad();
-    inFlight++;
-    try {
+    await places.during(async () => {
       const envelope = await openEnvelope(body, { fleet, recipient });
       const sealed = envelope.sealAnswer(encodeAnswer(await answer(envelope.plaintext, line)));
       response.writeHead(200, {
@@ -117,13 +104,7 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
         "x-content-type-options": "nosniff",
       });
       response.end(sealed);
-    } finally {
-      inFlight--;
-      if (inFlight === 0) {
-        for (const resolve of whenIdle) resolve();
-        whenIdle = [];
-      }
-    }
+    });
   }
 
   return {
@@ -142,8 +123,8 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
       options.metrics.request(line.kind, outcome, milliseconds / 1000);
       options.log.request({ ...line, outcome, milliseconds });
     },
-    inFlight: () => inFlight,
-    idle: () => (inFlight === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
+    inFlight: places.taken,
+    idle: places.idle,
   };
 }
 

@@ -107,7 +107,7 @@ export function splitMessage(kind: "request" | "answer", body: Uint8Array): Mess
 }
 
 /** What may stand in a refusal. */
-const REFUSALS = [
+export const REFUSALS = [
   "unknown-channel",
   "unknown-key",
   "unauthorized",

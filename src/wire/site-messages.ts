@@ -72,7 +72,7 @@ export interface SiteAnswers {
 }
 
 /** What a site may learn of another's trouble. */
-const SITE_CODES = [
+export const SITE_CODES = [
   "unauthorized",
   "invalid-request",
   "guard-refused",
