@@ -1,6 +1,6 @@
 /** `strongroom serve --check`: everything that start-up needs, tried once and put back. */
 import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
-import { openLmdbStore } from "../store/lmdb-store.ts";
+import { openStore } from "../store/open-store.ts";
 import type { ServiceConfig } from "./config-schema.ts";
 import { proveKeys } from "./key-proof.ts";
 import { createServiceLog } from "./log.ts";
@@ -42,7 +42,7 @@ async function checkToken(config: ServiceConfig, site: Site): Promise<void> {
 }
 
 async function checkStore(config: ServiceConfig): Promise<void> {
-  const store = await openLmdbStore(config.store.lmdb);
+  const store = await openStore(config.store, config.site);
   try {
     await store.check();
   } finally {

@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { isStrongroomError } from "../base/errors.ts";
+import { type StoreConfig, storeSchema } from "../store/store-config.ts";
 import { parseTokenUri } from "../token/uri.ts";
 import { ISSUER_ALGORITHMS, type IssuerConfig } from "../vault/issuer-keys.ts";
 import { MAX_REQUEST_BYTES } from "../wire/limits.ts";
@@ -40,7 +41,11 @@ export interface ServiceConfig {
     readonly queueLimit: number;
     readonly deadlineMs: number;
   };
-  readonly store: { readonly lmdb: { readonly path: string } };
+  readonly store: StoreConfig;
+  /** Where the site's guard is kept: a directory of its own; in fleets whose threshold is above 1. */
+  readonly guard?: { readonly path: string } | undefined;
+  /** Where this site reaches others, where that is not the manifest's URL. */
+  readonly peers: Readonly<Record<string, string>>;
   readonly manifest: string;
   readonly policy: {
     readonly maxAttempts: number;
@@ -96,6 +101,11 @@ const keysUrl = z.string().superRefine((text, context) => {
   context.addIssue({ code: "custom", message: "not an https: URL" });
 });
 
+const siteUrl = z.string().refine((text) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url !== undefined && ["http:", "https:"].includes(url.protocol) && url.search + url.hash === "";
+}, "not an http: or https: URL");
+
 const issuer = z
   .strictObject({
     issuer: z.string().min(1).max(512).describe("write the iss claim of the app's tokens"),
@@ -139,13 +149,15 @@ const schema = z.strictObject({
       deadlineMs: whole(100, 60_000, "milliseconds").default(5_000),
     })
     .describe("say which token holds the site's keys"),
-  store: z
-    .strictObject({
-      lmdb: z
-        .strictObject({ path: path.describe("write a directory on a local disk") })
-        .describe("write a path"),
-    })
-    .describe("say where records are kept, e.g. {lmdb: {path: ./records}}"),
+  store: storeSchema,
+  guard: z
+    .strictObject({ path: path.describe("write a directory on a local disk, not the store's") })
+    .optional()
+    .describe("say where the site's guard is kept, e.g. {path: ./guard}"),
+  peers: z
+    .record(name, siteUrl)
+    .default({})
+    .describe("write site: URL for each site that is reached elsewhere than the manifest says"),
   manifest: path.describe("write the path of the fleet's manifest"),
   policy: z
     .strictObject({
@@ -218,7 +230,8 @@ function at(issuePath: readonly PropertyKey[]): { keys: readonly string[]; fix: 
   const unwrap = (): void => {
     for (;;) {
       if (node instanceof z.ZodType && node.description !== undefined) fix = node.description;
-      if (node instanceof z.ZodDefault || node instanceof z.ZodPrefault || node instanceof z.ZodOptional)
+      if (node instanceof z.ZodPipe) node = node.in;
+      else if (node instanceof z.ZodDefault || node instanceof z.ZodPrefault || node instanceof z.ZodOptional)
         node = node.unwrap();
       else return;
     }

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 import { StrongroomError } from "../base/errors.ts";
+import { resolveStorePaths } from "../store/store-config.ts";
 import { type ConfigIssue, checkConfig, type ServiceConfig } from "./config-schema.ts";
 import { nearest } from "./nearest.ts";
 
@@ -116,7 +117,8 @@ export function loadServiceConfig(file: string): ServiceConfig {
   return {
     ...config,
     token: { ...config.token, profile: profile.includes("/") ? here(profile) : profile },
-    store: { lmdb: { path: here(config.store.lmdb.path) } },
+    store: resolveStorePaths(config.store, dirname(file)),
+    ...(config.guard ? { guard: { path: here(config.guard.path) } } : {}),
     manifest: here(config.manifest),
     issuers: config.issuers.map((issuer) =>
       issuer.jwksFile === undefined ? issuer : { ...issuer, jwksFile: here(issuer.jwksFile) },

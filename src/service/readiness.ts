@@ -16,7 +16,17 @@ export interface Readiness {
   readonly store: Part;
   /** Whether the token's keys are those of the manifest. */
   readonly manifest: Part;
+  /** Whether enough other sites answer for an evaluation; absent where none are needed. */
+  readonly peers?: Part | undefined;
   readonly draining: boolean;
+}
+
+/** The other sites, as this one sees them now. */
+export interface PeersHealth {
+  /** How many other sites an evaluation needs. */
+  readonly needed: number;
+  readonly live: readonly string[];
+  readonly away: readonly string[];
 }
 
 /** Probes ask this often at most, however often they are asked: `/readyz` must not be a way to load the store. */
@@ -47,12 +57,19 @@ function tokenPart({ ready, reason, workersReady, workers }: TokenHealth): Part 
     : { ok: false, detail: reason === undefined ? count : scrub(reason) };
 }
 
+function peersPart({ needed, live, away }: PeersHealth): Part {
+  const missing = away.length > 0 ? `; without ${away.join(", ")}` : "";
+  return { ok: live.length >= needed, detail: `${live.length} answer, ${needed} needed${missing}` };
+}
+
 /** @returns a check that is cheap to ask for often */
 export function createReadiness(parts: {
   readonly tokenHealth: () => TokenHealth;
   readonly store: RecordStore;
   /** Why the token's keys are not known to be the manifest's; undefined where they are. */
   readonly unproved: () => string | undefined;
+  /** Undefined for a site that needs no others. */
+  readonly peers: (() => PeersHealth) | undefined;
   readonly draining: () => boolean;
 }): () => Promise<Readiness> {
   let storePart: Promise<Part> | undefined;
@@ -69,7 +86,9 @@ export function createReadiness(parts: {
       unproved === undefined
         ? { ok: true, detail: "the token's keys are the manifest's" }
         : { ok: false, detail: scrub(unproved) };
+    const peers = parts.peers && peersPart(parts.peers());
     const draining = parts.draining();
-    return { ready: token.ok && store.ok && manifest.ok && !draining, token, store, manifest, draining };
+    const ready = token.ok && store.ok && manifest.ok && (peers?.ok ?? true) && !draining;
+    return { ready, token, store, manifest, ...(peers ? { peers } : {}), draining };
   };
 }

@@ -6,7 +6,7 @@ import { keyId } from "../crypto/key-id.ts";
 import { randomBytes } from "../crypto/node/random.ts";
 import { createLocalEvaluator } from "../fleet/local-evaluator.ts";
 import { vaultKeys } from "../keys/roles.ts";
-import { openLmdbStore } from "../store/lmdb-store.ts";
+import { openStore } from "../store/open-store.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import { startTokenPool, type TokenPool } from "../token/pool.ts";
 import { createAccountVerifier } from "../vault/account-token.ts";
@@ -163,7 +163,7 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
   const opened = new Opened();
   opened.add(() => log.flush());
   try {
-    const rawStore = await openLmdbStore(config.store.lmdb);
+    const rawStore = await openStore(config.store, config.site);
     opened.add(() => rawStore.close());
     const store = metrics.observeStore(rawStore);
     const pool = openToken(config, site, metrics, log);
@@ -194,6 +194,7 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
       tokenHealth: () => pool.health(),
       store,
       unproved: watch.unproved,
+      peers: undefined,
       draining: () => phase.draining,
     });
     const apps = createApps({

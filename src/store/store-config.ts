@@ -134,21 +134,21 @@ const etcd = z
   })
   .describe("name the clusters, the prefix and the certificates");
 
-const storeSchema: z.ZodType<StoreConfig> = z
-  .union([
-    z.strictObject({ lmdb: z.strictObject({ path: path.describe("write a directory on a local disk") }) }),
-    z.strictObject({ etcd }),
-  ])
+const lmdb = z
+  .strictObject({ path: path.describe("write a directory on a local disk") })
+  .describe("write a path");
+
+/** Part of the schema of a site's configuration. */
+export const storeSchema: z.ZodType<StoreConfig> = z
+  .strictObject({ lmdb: lmdb.optional(), etcd: etcd.optional() })
+  .refine((store) => (store.lmdb === undefined) !== (store.etcd === undefined), "needs either lmdb or etcd")
+  // Exactly one is there, which is what the union says.
+  .transform((store) => store as StoreConfig)
   .describe("say where records are kept: {lmdb: {path: ./records}}, or etcd with its clusters");
 
 /** @throws config-invalid */
 export function parseStoreConfig(value: unknown): StoreConfig {
-  // A union's errors speak of every branch; the one key that is written says which is meant.
-  const given = z.looseObject({ etcd: z.unknown() }).safeParse(value);
-  const result =
-    given.success && given.data.etcd !== undefined
-      ? z.strictObject({ etcd }).safeParse(value)
-      : storeSchema.safeParse(value);
+  const result = storeSchema.safeParse(value);
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => {
     const fix: unknown = issue.code === "custom" ? issue.params?.fix : undefined;

@@ -8,7 +8,6 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { stringify } from "yaml";
 import { publishManifest } from "../../src/keys/manifest-file.ts";
 import { manifestOf } from "../../src/keys/manifest-of.ts";
@@ -20,13 +19,12 @@ import { type RunningService, startService } from "../../src/service/start.ts";
 import { openSession } from "../../src/token/open.ts";
 import type { TokenPool } from "../../src/token/pool.ts";
 import { decodeManifest, type Manifest } from "../../src/wire/manifest.ts";
+import { createIssuer, FLEET, type Issuer } from "./issuer.ts";
 import { createSoftHsm, type SoftHsm } from "./softhsm.ts";
 
-export const FLEET = "test-fleet";
+export { FLEET, TENANT } from "./issuer.ts";
+
 const SITE = "site-a";
-export const TENANT = "app";
-const ISSUER = "https://accounts.example";
-const ALL_SCOPES = ["register", "recover", "status", "delete"];
 
 export interface Site {
   readonly hsm: SoftHsm;
@@ -37,8 +35,8 @@ export interface Site {
   readonly url: string;
   readonly manifest: Manifest;
   readonly manifestBytes: Uint8Array;
-  /** A fresh account token of the site's issuer; `claims` override. */
-  issueToken(subject: string, scopes?: readonly string[], claims?: JWTPayload): Promise<string>;
+  /** A fresh account token of the site's issuer. */
+  readonly issueToken: Issuer["issueToken"];
   readonly remove: () => void;
 }
 
@@ -47,7 +45,7 @@ export type Overrides = {
   readonly [K in keyof ServiceConfig]?: ServiceConfig[K] extends object ? object | false | number : unknown;
 };
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -91,9 +89,7 @@ export async function createSite(overrides: Overrides = {}, options: SiteOptions
     session.close();
   }
   options.provisioned?.();
-  const { privateKey, publicKey } = await generateKeyPair("EdDSA");
-  const jwk = { ...(await exportJWK(publicKey)), kid: "key-1", alg: "EdDSA" };
-  writeFileSync(join(dir, "jwks.json"), JSON.stringify({ keys: [jwk] }));
+  const issuer = await createIssuer(dir);
 
   const defaults: Record<string, unknown> = {
     fleet: FLEET,
@@ -102,7 +98,7 @@ export async function createSite(overrides: Overrides = {}, options: SiteOptions
     token: { uri, profile: "softhsm2", workers: 1 },
     store: { lmdb: { path: "./records" } },
     manifest: "./manifest.json",
-    issuers: [{ issuer: ISSUER, tenant: TENANT, jwksFile: "./jwks.json", algorithms: ["EdDSA"] }],
+    issuers: [issuer.config],
     limits: { requestsPerSecondPerAddress: 100_000, burst: 100_000 },
     policy: { maxAttempts, evaluationBurst: 1_000, evaluationsPerDay: 10_000 },
     drain: { noticeMs: 0, deadlineMs: 5_000 },
@@ -125,20 +121,7 @@ export async function createSite(overrides: Overrides = {}, options: SiteOptions
     url,
     manifest: decodeManifest(manifestBytes),
     manifestBytes,
-    issueToken: (subject, scopes = ALL_SCOPES, claims = {}) => {
-      const now = Math.floor(Date.now() / 1000);
-      const payload = {
-        iss: ISSUER,
-        sub: subject,
-        aud: FLEET,
-        iat: now,
-        exp: now + 300,
-        scope: scopes.join(" "),
-      };
-      return new SignJWT({ ...payload, ...claims })
-        .setProtectedHeader({ alg: "EdDSA", kid: "key-1" })
-        .sign(privateKey);
-    },
+    issueToken: issuer.issueToken,
     remove: () => hsm.remove(),
   };
 }

@@ -37,17 +37,20 @@ describe("the example", () => {
   test("loads, with paths relative to itself and every default filled in", () => {
     const config = loadServiceConfig(EXAMPLE);
     expect(config.manifest).toBe(resolve("hsm-config/sites/manifest.json"));
-    expect(config.store.lmdb.path).toBe(resolve("hsm-config/sites/records"));
+    expect(config.store.lmdb?.path).toBe(resolve("hsm-config/sites/records"));
     expect(config.issuers[0]?.jwksFile).toBe(resolve("hsm-config/sites/app-issuer.jwks.json"));
     expect(config.token.profile).toBe("softhsm2");
     expect(config.policy).toEqual({ maxAttempts: 10, evaluationBurst: 30, evaluationsPerDay: 30 });
   });
 
   test("explains every key that exists", () => {
+    const store = readFileSync(resolve("hsm-config/etcd/store.yaml"), "utf8");
     for (const key of configKeys()) {
       const name = key.split(".").at(-1);
-      expect(example, key).toMatch(new RegExp(`^[# -]*${name}:`, "m"));
+      const file = key.startsWith("store.etcd.") ? store : example;
+      expect(file, key).toMatch(new RegExp(`^[# -]*${name}:|^[# -].*[{ ]${name}:`, "m"));
     }
+    expect(configKeys()).toContain("store.etcd.shards.ranges");
   });
 
   test("names the true defaults in what it has commented out", () => {
