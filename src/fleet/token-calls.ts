@@ -32,11 +32,9 @@ interface OperationCalls {
   readonly vault: Partial<CallCounts>;
   /** For each share that is created or evaluated. */
   readonly share: Partial<CallCounts>;
-  /** In fleets of several sites: what a taking-part site does besides, since it believes no other site. */
+  /** Where shares are spread (t > 1): what a taking-part site does besides, since it believes no other site. */
   readonly site: Partial<CallCounts>;
-  /** In fleets of several sites: the same for each share that it evaluates. */
-  readonly siteShare: Partial<CallCounts>;
-  /** In fleets of several sites: for each share that a site holds, whether it takes part or not. */
+  /** Where shares are spread: for each share that a site holds, whether it takes part or not. */
   readonly heldShare: Partial<CallCounts>;
 }
 
@@ -47,17 +45,15 @@ const CALLS: Readonly<Record<"recovery" | "registration", OperationCalls>> = {
     vault: { ecdh: 4, hmac: 7 },
     // Its tag, the key itself, two derivations.
     share: { hmac: 1, unwrap: 1, ecdhSessionObject: 2 },
-    // The record id that the account's token speaks of.
+    // The record id that the account's token speaks of. A guard that knows nothing of the record, having missed
+    // its announcement or lost its disk, also reads it and checks the tags first: once, and not counted.
     site: { hmac: 1 },
-    // A request after a success carries its receipt: the tags are checked before the guard takes it.
-    siteShare: { hmac: 1 },
     heldShare: {},
   },
   registration: {
     vault: { ecdh: 2, hmac: 7, sign: 1 },
     share: { keygen: 1, hmac: 1, ecdhSessionObject: 2, wrap: 1 },
     site: { hmac: 1 },
-    siteShare: {},
     // The announcement: every site checks the tags that it can.
     heldShare: { hmac: 1 },
   },
@@ -80,10 +76,10 @@ function siteCalls(operation: OperationCalls, sites: number, threshold: number):
   const evaluated = shares / threshold;
   // Every share has n − t + 1 holders.
   const held = (shares * (sites - threshold + 1)) / sites;
-  const { vault, share, site, siteShare, heldShare } = operation;
-  const several = sites > 1 ? 1 : 0;
-  const always = [several * held, heldShare] as const;
-  const evaluates = [[evaluated, share], [several, site], [several * evaluated, siteShare], always] as const;
+  const { vault, share, site, heldShare } = operation;
+  const spread = threshold > 1 ? 1 : 0;
+  const always = [spread * held, heldShare] as const;
+  const evaluates = [[evaluated, share], [spread, site], always] as const;
   return {
     coordinator: total([1, vault], ...evaluates),
     peer: total(...evaluates),
