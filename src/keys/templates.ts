@@ -110,9 +110,11 @@ export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupp
     ID: keyId(spec.label),
     KEY_TYPE: keyType,
   };
+  // Last in every template, and MODIFIABLE last of all: SoftHSM goes through the template of C_UnwrapKey in order,
+  // and refuses every attribute after it.
   const frozen = (modifiable: boolean): Template => ({
-    ...(support.modifiable ? { MODIFIABLE: modifiable } : {}),
     ...(support.copyable ? { COPYABLE: false } : {}),
+    ...(support.modifiable ? { MODIFIABLE: modifiable } : {}),
   });
   const protection: Template = {
     PRIVATE: true,
@@ -120,8 +122,8 @@ export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupp
     EXTRACTABLE: open,
     // On a sealed key it changes nothing, and says the same in every stage.
     ...(support.wrapWithTrusted ? { WRAP_WITH_TRUSTED: true } : {}),
-    ...frozen(stage === "sealed-later" && !support.unwrapSeals),
   };
+  const own = frozen(stage === "sealed-later" && !support.unwrapSeals);
   // What modules say of a key that arrived by unwrapping differs, and none of it can be relied on.
   const provenance: Template =
     stage === "sealed"
@@ -132,9 +134,11 @@ export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupp
     const create: Template = {
       CLASS: OBJECT_CLASS["secret key"],
       ...common,
-      ...shape,
+      // What is unwrapped has its length in it: some tokens refuse to be told, and SoftHSM does not tell it then.
+      ...(stage === "sealed-later" ? {} : shape),
       ...protection,
       ...flags("secret", role),
+      ...own,
     };
     return { kind, secret: { create, expect: { ...create, ...provenance } } };
   }
@@ -143,14 +147,15 @@ export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupp
     ...common,
     ...protection,
     ...flags("private", role),
+    ...own,
   };
   const publicKey: Template = {
     CLASS: OBJECT_CLASS["public key"],
     ...common,
     ...shape,
     PRIVATE: false,
-    ...frozen(false),
     ...flags("public", role),
+    ...frozen(false),
   };
   // The private half takes its curve from the public template; that it has the right one is checked on it too.
   const curve: Template = shape.EC_PARAMS === undefined ? {} : { EC_PARAMS: shape.EC_PARAMS };
