@@ -16,6 +16,8 @@ export interface SharePolicy {
 interface CreateRequest extends SharePolicy {
   /** Uncompressed and on the curve, 65 bytes. */
   readonly blindedElement: Uint8Array;
+  /** The account's token, for sites that verify it themselves. */
+  readonly accountToken: string;
 }
 
 interface EvaluateRequest extends SharePolicy {
@@ -25,15 +27,28 @@ interface EvaluateRequest extends SharePolicy {
   readonly seq: number;
   readonly base: number;
   readonly lastReceipt: Uint8Array;
-  /** The account's token, for sites that verify it themselves. */
   readonly accountToken: string;
 }
 
+/** A registration that is durable. */
+export interface Registered extends SharePolicy {
+  readonly shares: readonly Share[];
+}
+
 export interface Evaluator {
-  /** Creates the shares of a new OPRF key and evaluates it: k·P, uncompressed. @throws token errors */
+  /**
+   * Creates the shares of a new OPRF key and evaluates it: k·P, uncompressed.
+   * @throws token errors; in a fleet of many also peer-unavailable, and what most sites refused with
+   */
   create(
     request: CreateRequest,
   ): Promise<{ readonly shares: readonly Share[]; readonly evaluated: Uint8Array }>;
-  /** k·P, uncompressed. @throws record-corrupt for a tag that does not verify; token errors */
+  /**
+   * k·P, uncompressed.
+   * @throws record-corrupt for a tag that does not verify; token errors; in a fleet of many also peer-unavailable,
+   *   and what most sites refused with
+   */
   evaluate(request: EvaluateRequest): Promise<Uint8Array>;
+  /** Tells all sites that hold shares; absent where there is only one. @throws peer-unavailable for those not reached */
+  announce?(registered: Registered): Promise<void>;
 }

@@ -25,8 +25,8 @@ import type {
   VaultRequest,
 } from "../wire/messages.ts";
 import { type Account, acknowledgmentMessage, clientIdentity, receiptMessage } from "../wire/transcripts.ts";
-import { cookieKeyStep, cookieSalt, openCookie, sealCookie } from "./cookie.ts";
-import type { Evaluator } from "./evaluator.ts";
+import { cookieKeyStep, cookieSalt, openCookie, type RegisterCookie, sealCookie } from "./cookie.ts";
+import type { Evaluator, Registered } from "./evaluator.ts";
 import { createExecutor } from "./executor.ts";
 import { watchLastAttempts } from "./last-attempts.ts";
 import { recordIds } from "./record-ids.ts";
@@ -95,11 +95,18 @@ export function createVault(options: VaultOptions): Vault {
       receiptPublicKey: request.receiptPublicKey,
       maxAttempts: policy.maxAttempts,
     };
-    const { shares, evaluated } = await evaluator.create({ ...bound, recordId: id, blindedElement });
+    const { accountToken } = request;
+    const created = await evaluator.create({ ...bound, recordId: id, blindedElement, accountToken });
+    const { shares, evaluated } = created;
     const expiresAt = clock.now() + COOKIE_LIFETIME_MS;
     const cookie = sealCookie({ ...bound, shares, expiresAt }, salt, cookieKey, id);
     wipe(cookieKey);
     return { evaluatedElement: compressPoint(evaluated), serverPublicKey, cookie };
+  }
+
+  /** Nobody waits for it: a site that does not hear of a generation learns of it with the first evaluation. */
+  function announce(registered: Registered): void {
+    evaluator.announce?.(registered).catch(() => options.observe?.("announcement-lost"));
   }
 
   async function registerFinish(
@@ -111,11 +118,14 @@ export function createVault(options: VaultOptions): Vault {
     const id = await recordId(account);
     const { registrationRecord, sealedBackupKey, sealedReceiptKey } = request;
     const upload = { registrationRecord, sealedBackupKey, sealedReceiptKey };
+    const opened: { cookie?: RegisterCookie } = {};
     const { outcome: generation } = await executor.execute(id, [keyStep], ([cookieKey]) => {
       const cookie = openCookie("register", request.cookie, cookieKey, id);
       wipe(cookieKey);
+      opened.cookie = cookie;
       return finishRegistration(cookie, upload);
     });
+    if (opened.cookie) announce({ ...opened.cookie, recordId: id });
     const message = acknowledgmentMessage({ fleet, site, recordId: id, generation, ...upload });
     const [acknowledgment] = await token.run([{ op: "sign", key: "identity", digest: sha256(message) }]);
     return { recordId: id, generation, site, acknowledgment };

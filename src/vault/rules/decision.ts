@@ -16,7 +16,8 @@ export type VaultEvent =
   | "deleted"
   | "rate-limited"
   | "store-conflict"
-  | "store-ambiguous";
+  | "store-ambiguous"
+  | "announcement-lost";
 
 export interface Decision<T> {
   /** To be durable before the outcome is told; undefined where nothing changes. */
