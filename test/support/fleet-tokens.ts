@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type FleetTokens, initFleetTokens } from "../../src/keys/fleet-tokens.ts";
+import { type FleetTokens as InitConfig, initFleetTokens } from "../../src/keys/fleet-tokens.ts";
 import { type HolderSet, holderSets, majority } from "../../src/keys/holder-sets.ts";
 import { decodeManifest, type Manifest } from "../../src/wire/manifest.ts";
 import { createSoftHsm, type SoftHsm } from "./softhsm.ts";
@@ -20,7 +20,7 @@ export interface FleetTokensOptions {
   readonly fleet?: string;
 }
 
-export interface TestFleetTokens {
+export interface FleetTokens {
   readonly fleet: string;
   readonly threshold: number;
   /** In the order of the manifest's sites. */
@@ -31,7 +31,7 @@ export interface TestFleetTokens {
   readonly manifestFile: string;
   readonly sets: readonly HolderSet[];
   /** What was given to `initFleetTokens`, to run it again. */
-  readonly config: FleetTokens;
+  readonly config: InitConfig;
   /** A temporary directory with the manifest; others may use it. */
   readonly dir: string;
   remove(): void;
@@ -59,12 +59,12 @@ async function freePorts(count: number): Promise<readonly number[]> {
 /** Tokens with no keys yet, and what `initFleetTokens` needs to fill them. */
 export async function blankFleetTokens(
   options: FleetTokensOptions,
-): Promise<{ tokens: readonly SoftHsm[]; config: FleetTokens; dir: string; remove(): void }> {
+): Promise<{ tokens: readonly SoftHsm[]; config: InitConfig; dir: string; remove(): void }> {
   const { sites, threshold = majority(sites), maxAttempts = 10, fleet = "test-fleet" } = options;
   const dir = mkdtempSync(join(tmpdir(), "strongroom-fleet-"));
   const ports = await freePorts(sites);
   const tokens = ports.map(() => createSoftHsm());
-  const config: FleetTokens = {
+  const config: InitConfig = {
     fleet,
     threshold,
     maxAttempts,
@@ -83,7 +83,7 @@ export async function blankFleetTokens(
 }
 
 /** Makes the tokens and everything in them; some seconds of two processors for five sites. */
-export async function createFleetTokens(options: FleetTokensOptions): Promise<TestFleetTokens> {
+export async function createFleetTokens(options: FleetTokensOptions): Promise<FleetTokens> {
   const { tokens, config, dir, remove } = await blankFleetTokens(options);
   try {
     await initFleetTokens(config);
