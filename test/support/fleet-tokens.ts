@@ -18,6 +18,8 @@ export interface FleetTokensOptions {
   readonly threshold?: number;
   readonly maxAttempts?: number;
   readonly fleet?: string;
+  /** Where each site listens, for the manifest; 127.0.0.1 by default. */
+  readonly hosts?: readonly string[];
 }
 
 export interface FleetTokens {
@@ -71,7 +73,7 @@ export async function blankFleetTokens(
     manifest: join(dir, "manifest.json"),
     sites: tokens.map((hsm, i) => ({
       name: `site-${"abcdefg"[i]}`,
-      url: `http://127.0.0.1:${ports[i]}`,
+      url: `http://${options.hosts?.[i] ?? "127.0.0.1"}:${ports[i]}`,
       token: { uri: hsm.uri, soPinSource: hsm.soPinFile, profile: "softhsm2", env: hsm.env },
     })),
   };
