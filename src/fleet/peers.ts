@@ -148,10 +148,10 @@ function createPeer(to: SiteKeys, options: PeersOptions): Peer {
 
   async function probe(): Promise<void> {
     probing = true;
-    const before = health.live();
     try {
       const status = await call({ op: "status" }, Math.min(STATUS_MS, callMs));
       lastStatus = status;
+      const before = health.live();
       health.told(status.token.ok ? undefined : `its token: ${status.token.detail}`);
       changed(before);
     } catch {

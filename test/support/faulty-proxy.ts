@@ -14,8 +14,8 @@ export interface FaultyProxy {
   close(): Promise<void>;
 }
 
-/** @param target `https://host:port` */
-export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
+/** @param target `https://host:port` @param listenOn the port; any free one by default */
+export async function startFaultyProxy(target: string, listenOn: number = 0): Promise<FaultyProxy> {
   const { hostname, port } = new URL(target);
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -46,7 +46,7 @@ export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
     });
   });
   await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
+    server.listen(listenOn, "127.0.0.1", resolve);
   });
   const address = server.address();
   const proxy: FaultyProxy = {

@@ -63,11 +63,11 @@ async function pair() {
   return { initiator: pending.confirm(accepted.body), responder: accepted.end };
 }
 
-async function code(work: () => unknown): Promise<unknown> {
+async function code(work: () => unknown): Promise<string> {
   try {
     await work();
   } catch (error) {
-    return isStrongroomError(error) ? error.code : error;
+    return isStrongroomError(error) ? error.code : String(error);
   }
   return "no error";
 }
