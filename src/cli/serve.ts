@@ -2,8 +2,9 @@
 import { Command } from "commander";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { checkService } from "../service/check.ts";
-import { loadServiceConfig, locateKey, type ServiceConfig } from "../service/config.ts";
+import { loadServiceConfig, type ServiceConfig } from "../service/config.ts";
 import { runService } from "../service/run.ts";
+import { locateKey } from "../token/yaml-config.ts";
 import { exitCode, green, red, say, table } from "./terminal.ts";
 
 /** Puts file, line and column before what turned out wrong only when the named files were opened. */

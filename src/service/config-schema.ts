@@ -7,6 +7,7 @@ import { z } from "zod";
 import { isStrongroomError } from "../base/errors.ts";
 import { type StoreConfig, storeSchema } from "../store/store-config.ts";
 import { parseTokenUri } from "../token/uri.ts";
+import { schemaKeys } from "../token/yaml-config.ts";
 import { ISSUER_ALGORITHMS, type IssuerConfig } from "../vault/issuer-keys.ts";
 import { MAX_REQUEST_BYTES } from "../wire/limits.ts";
 
@@ -212,71 +213,10 @@ const schema = z.strictObject({
     .prefault({}),
 });
 
-/** What is wrong at one place of the file. */
-export interface ConfigIssue {
-  readonly path: readonly (string | number)[];
-  /** The unknown key itself, where that is what is wrong. */
-  readonly unknownKey?: string;
-  /** Keys that would be known there. */
-  readonly knownKeys: readonly string[];
-  readonly problem: string;
-  readonly fix?: string | undefined;
-}
+/** The same, for those who read a file by it. */
+export const serviceSchema: z.ZodType<ServiceConfig> = schema;
 
-/** The schema at a path, and the fix that the nearest description offers. */
-function at(issuePath: readonly PropertyKey[]): { keys: readonly string[]; fix: string | undefined } {
-  let node: unknown = schema;
-  let fix: string | undefined;
-  const unwrap = (): void => {
-    for (;;) {
-      if (node instanceof z.ZodType && node.description !== undefined) fix = node.description;
-      if (node instanceof z.ZodPipe) node = node.in;
-      else if (node instanceof z.ZodDefault || node instanceof z.ZodPrefault || node instanceof z.ZodOptional)
-        node = node.unwrap();
-      else return;
-    }
-  };
-  unwrap();
-  for (const part of issuePath) {
-    if (node instanceof z.ZodObject) node = node.shape[String(part)];
-    else if (node instanceof z.ZodArray) node = node.element;
-    else break;
-    unwrap();
-  }
-  return { keys: node instanceof z.ZodObject ? Object.keys(node.shape) : [], fix };
-}
-
-function issuesOf(issue: z.core.$ZodIssue): ConfigIssue[] {
-  const place = issue.path.map((part) => (typeof part === "number" ? part : String(part)));
-  const { keys, fix } = at(issue.path);
-  if (issue.code === "unrecognized_keys")
-    return issue.keys.map((key) => ({
-      path: place,
-      unknownKey: key,
-      knownKeys: keys,
-      problem: `unknown key ${JSON.stringify(key)}`,
-    }));
-  const missing = issue.code === "invalid_type" && issue.input === undefined;
-  const own: unknown = issue.code === "custom" ? issue.params?.fix : undefined;
-  const problem = missing ? "is missing" : issue.message.replace(/^Invalid input: /, "");
-  return [{ path: place, knownKeys: [], problem, fix: typeof own === "string" ? own : fix }];
-}
-
-/** Checks the values of a file, whose paths are still as written. */
-export function checkConfig(
-  value: unknown,
-): { readonly config: ServiceConfig } | { readonly issues: readonly ConfigIssue[] } {
-  const result = schema.safeParse(value, { reportInput: true });
-  return result.success ? { config: result.data } : { issues: result.error.issues.flatMap(issuesOf) };
-}
-
-/** Every key that can be written, with dots; list items as `[]`. For the test that all are documented. */
+/** Every key that can be written. For the test that all are documented. */
 export function configKeys(): readonly string[] {
-  const walk = (prefix: readonly (string | number)[]): string[] =>
-    at(prefix).keys.flatMap((key) => {
-      const here = [...prefix, key];
-      const name = here.map((part) => (typeof part === "number" ? "[]" : part)).join(".");
-      return [name, ...walk(here), ...walk([...here, 0])];
-    });
-  return [...new Set(walk([]))];
+  return schemaKeys(serviceSchema);
 }

@@ -2,10 +2,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Document, isNode, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { StrongroomError } from "../base/errors.ts";
 import type { ExtraAttribute, Fact, KeyWrap, Known, Oaep, Profile } from "./profile.ts";
+import { contentOf, locate, parseYaml } from "./yaml-source.ts";
 
 const source = z.string().min(1).max(500);
 const number32 = z.int().min(0).max(0xffffffff);
@@ -91,15 +91,6 @@ export function profileNames(): readonly string[] {
     .sort();
 }
 
-/** The line of the innermost part of `path` that the document has. */
-function lineOf(document: Document, lines: LineCounter, path: readonly PropertyKey[]): number {
-  for (let length = path.length; length >= 0; length--) {
-    const node = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
-  }
-  return 1;
-}
-
 /** Of a union, the complaint of the member that came closest is the one a person can act on. */
 function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
   if (issue.code !== "invalid_union") return issue;
@@ -113,22 +104,14 @@ function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
  * @throws profile-invalid
  */
 export function parseProfile(text: string, file: string): Profile {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const broken = document.errors[0];
-  if (broken)
-    throw new StrongroomError(
-      "profile-invalid",
-      `${file}:${broken.linePos?.[0].line ?? 1}: ${broken.message.split("\n")[0] ?? ""}`,
-      { hint: "the file is not YAML; check indentation and colons on that line" },
-    );
-  const result = schema.safeParse(document.toJS());
+  const source = parseYaml(text, file, "profile-invalid");
+  const result = schema.safeParse(contentOf(source, "profile-invalid"));
   if (result.success) return result.data;
   const first = result.error.issues[0];
   const issue = first && innermost(first);
   const path = issue?.path ?? [];
   const where = path.map(String).join(".") || "profile";
-  const missing = issue?.code === "invalid_type" && document.getIn(path) === undefined;
+  const missing = issue?.code === "invalid_type" && source.document.getIn(path) === undefined;
   const hint = missing
     ? `add ${where}; a fact is { value, source, verified }, and value may be unknown`
     : issue?.code === "unrecognized_keys"
@@ -136,7 +119,7 @@ export function parseProfile(text: string, file: string): Profile {
       : `correct ${where}; hsm-config/profiles/softhsm2.yaml shows every field`;
   throw new StrongroomError(
     "profile-invalid",
-    `${file}:${lineOf(document, lines, path)}: ${where}: ${missing ? "is missing" : (issue?.message ?? "invalid")}`,
+    `${locate(source, path)}: ${where}: ${missing ? "is missing" : (issue?.message ?? "invalid")}`,
     { hint },
   );
 }

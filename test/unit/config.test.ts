@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { isStrongroomError } from "../../src/base/errors.ts";
-import { loadServiceConfig, locateKey } from "../../src/service/config.ts";
+import { loadServiceConfig } from "../../src/service/config.ts";
 import { configKeys } from "../../src/service/config-schema.ts";
+import { locateKey } from "../../src/token/yaml-config.ts";
 
 const EXAMPLE = resolve("hsm-config/sites/example-site.yaml");
 const example = readFileSync(EXAMPLE, "utf8");

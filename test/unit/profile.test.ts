@@ -47,21 +47,20 @@ test("a device that cannot run the vault is refused with the reason", () => {
 test("a wrong value: file, line, field", () => {
   const text = softhsm.replace("login: { value: pin", "login: { value: pim");
   const error = refusal(text);
-  expect(error.message).toContain(`p.yaml:${line(text, "pim")}: login.value`);
+  expect(error.message).toMatch(new RegExp(`^p\\.yaml:${line(text, "pim")}:\\d+: login\\.value`));
   expect(error.hint).toContain("login.value");
 });
 
 test("a wrong value deep in a list", () => {
   const text = softhsm.replace("format: rfc5649", "format: rfc5650");
-  expect(refusal(text).message).toContain(
-    `p.yaml:${line(text, "rfc5650")}: mechanisms.keyWrap.value.0.format`,
-  );
+  const where = `^p\\.yaml:${line(text, "rfc5650")}:\\d+: mechanisms\\.keyWrap\\.value\\.0\\.format`;
+  expect(refusal(text).message).toMatch(new RegExp(where));
 });
 
 test("an unknown field is named at its place", () => {
   const text = softhsm.replace("points:\n", "points:\n  receive: raw\n");
   const error = refusal(text);
-  expect(error.message).toMatch(/^p\.yaml:\d+: points: .*receive/);
+  expect(error.message).toMatch(/^p\.yaml:\d+:\d+: points: .*receive/);
   expect(error.hint).toContain("remove it");
 });
 
@@ -69,7 +68,7 @@ test("a missing field says what to add", () => {
   const text = softhsm.replace(/^ {2}hmac: .*\n/m, "");
   const error = refusal(text);
   expect(error.message).toMatch(
-    new RegExp(`^p\\.yaml:${line(text, "mechanisms:") + 1}: mechanisms\\.hmac: is missing`),
+    new RegExp(`^p\\.yaml:${line(text, "mechanisms:") + 1}:\\d+: mechanisms\\.hmac: is missing`),
   );
   expect(error.hint).toContain("add mechanisms.hmac");
 });
@@ -85,7 +84,7 @@ test("unknown cannot be verified, unusable needs a reason", () => {
 
 test("text that is not YAML names its line", () => {
   const error = refusal(softhsm.replace("device: SoftHSM 2.6.1", "device: [SoftHSM"));
-  expect(error.message).toMatch(/^p\.yaml:\d+: /);
+  expect(error.message).toMatch(/^p\.yaml:\d+:\d+: /);
 });
 
 test("no such profile: the hint lists the known ones", () => {

@@ -2,8 +2,8 @@ import type { IncomingMessage } from "node:http";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { addressKey, clientAddress, trustedProxies } from "../../src/service/client-address.ts";
-import { nearest } from "../../src/service/nearest.ts";
 import { createRateLimiter } from "../../src/service/rate-limit.ts";
+import { nearest } from "../../src/token/nearest.ts";
 
 describe("rate limit", () => {
   const limiter = (perSecond: number, burst: number, remembered?: number) => {
