@@ -1,9 +1,9 @@
 /**
  * The express applications: what the public sees and what operators see.
  *
- * `POST /v1/vault` has a way past express, because express's wrapping of requests and its router cost more than
- * everything else that the host does for a request except cryptography. Other spellings of that path (a query, a
- * trailing slash) reach the same route through express.
+ * `POST /v1/vault` and `POST /v1/site` have a way past express, because express's wrapping of requests and its router cost more than
+ * everything else that the host does for a request except cryptography. Other spellings of these paths (a query, a
+ * trailing slash) reach the same routes through express.
  */
 import { createHash } from "node:crypto";
 import type { RequestListener } from "node:http";
@@ -11,15 +11,20 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import helmet from "helmet";
 import { StrongroomError } from "../base/errors.ts";
 import { clientAddress, type TrustsProxy } from "./client-address.ts";
+import type { FleetView } from "./fleet-parts.ts";
 import type { ServiceLog } from "./log.ts";
 import type { RequestKind, ServiceMetrics } from "./metrics.ts";
 import { ours, sendError } from "./plain-error.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 import type { Readiness } from "./readiness.ts";
+import type { SiteRoute } from "./site-route.ts";
 import type { VaultRoute } from "./vault-route.ts";
 
 export interface AppOptions {
   readonly vault: VaultRoute;
+  /** For the other sites; undefined in a fleet of one. */
+  readonly sites: SiteRoute | undefined;
+  readonly fleet: () => Promise<FleetView>;
   readonly manifestBytes: Uint8Array;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: ServiceMetrics;
@@ -33,6 +38,7 @@ export interface AppOptions {
 type AddRoutes = (app: Express, options: AppOptions) => void;
 
 const VAULT_PATH = "/v1/vault";
+const SITE_PATH = "/v1/site";
 const READ = "GET, HEAD";
 
 /** Counts and logs a page under `kind`. The vault's route does this itself. */
@@ -60,7 +66,7 @@ function wrongMethod(allow: string) {
 const addOperations: AddRoutes = (app, options) => {
   const { readiness, metrics } = options;
   const counted = page("operations", options);
-  app.all(["/healthz", "/readyz", "/metrics"], counted);
+  app.all(["/healthz", "/readyz", "/fleetz", "/metrics"], counted);
   app
     .route("/healthz")
     .get((_request, response) => {
@@ -75,6 +81,12 @@ const addOperations: AddRoutes = (app, options) => {
         .status(state.ready ? 200 : 503)
         .set("cache-control", "no-store")
         .json(state);
+    })
+    .all(wrongMethod(READ));
+  app
+    .route("/fleetz")
+    .get(limited(options), async (_request, response) => {
+      response.set("cache-control", "no-store").json(await options.fleet());
     })
     .all(wrongMethod(READ));
   app
@@ -104,6 +116,14 @@ const addVault: AddRoutes = (app, { vault }) => {
   app
     .route(VAULT_PATH)
     .post((request, response) => vault.handle(request, response))
+    .all(wrongMethod("POST"));
+};
+
+const addSites: AddRoutes = (app, { sites }) => {
+  if (!sites) return;
+  app
+    .route(SITE_PATH)
+    .post((request, response) => sites.handle(request, response))
     .all(wrongMethod("POST"));
 };
 
@@ -166,13 +186,15 @@ export function createApps(options: AppOptions): {
   readonly site: RequestListener;
   readonly operations: RequestListener | undefined;
 } {
-  const { vault, separateOperations } = options;
+  const { vault, sites, separateOperations } = options;
   const app = separateOperations
-    ? build(options, addVault, addManifest, addRefusals)
-    : build(options, addVault, addManifest, addOperations, addRefusals);
+    ? build(options, addVault, addSites, addManifest, addRefusals)
+    : build(options, addVault, addSites, addManifest, addOperations, addRefusals);
   return {
     site: (request, response) => {
       if (request.url === VAULT_PATH && request.method === "POST") void vault.handle(request, response);
+      else if (request.url === SITE_PATH && request.method === "POST" && sites)
+        void sites.handle(request, response);
       else app(request, response);
     },
     operations: separateOperations ? build(options, addOperations, addRefusals) : undefined,

@@ -21,6 +21,10 @@ export interface ServiceMetrics {
   readonly tokenStep: (op: string, outcome: string, seconds: number) => void;
   /** The same store, with the time of its calls observed. */
   observeStore(store: RecordStore): RecordStore;
+  /** A request to another site. */
+  readonly peerCall: (site: string, op: string, outcome: string, seconds: number) => void;
+  /** Shares of a site that had to be asked of others. */
+  readonly replacement: (why: "slow" | "failed") => void;
   observeToken(health: () => TokenHealth): void;
   observeInFlight(count: () => number): void;
 }
@@ -71,6 +75,19 @@ export function createMetrics(): ServiceMetrics {
     buckets: STEP_SECONDS,
     registers,
   });
+  const peerSeconds = new Histogram({
+    name: "strongroom_peer_seconds",
+    help: "Time of a request to another site",
+    labelNames: ["site", "request", "outcome"],
+    buckets: REQUEST_SECONDS,
+    registers,
+  });
+  const replacements = new Counter({
+    name: "strongroom_share_replacements_total",
+    help: "How often a site's shares were asked of others, because it was slow or failed",
+    labelNames: ["why"],
+    registers,
+  });
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -105,6 +122,8 @@ export function createMetrics(): ServiceMetrics {
     vaultEvent: (event) => vaultEvents.inc({ event }),
     tokenCall: (fn, ckr, count) => tokenCalls.inc({ function: fn, ckr }, count),
     tokenStep: (step, outcome, seconds) => stepSeconds.observe({ step, outcome }, seconds),
+    peerCall: (site, request, outcome, seconds) => peerSeconds.observe({ site, request, outcome }, seconds),
+    replacement: (why) => replacements.inc({ why }),
     observeStore: (store) => ({
       get: (id) => timed("get", store.get(id)),
       compareAndSwap: (id, expected, value) =>

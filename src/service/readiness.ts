@@ -69,7 +69,7 @@ export function createReadiness(parts: {
   /** Why the token's keys are not known to be the manifest's; undefined where they are. */
   readonly unproved: () => string | undefined;
   /** Undefined for a site that needs no others. */
-  readonly peers: (() => PeersHealth) | undefined;
+  readonly peers: () => PeersHealth | undefined;
   readonly draining: () => boolean;
 }): () => Promise<Readiness> {
   let storePart: Promise<Part> | undefined;
@@ -86,7 +86,8 @@ export function createReadiness(parts: {
       unproved === undefined
         ? { ok: true, detail: "the token's keys are the manifest's" }
         : { ok: false, detail: scrub(unproved) };
-    const peers = parts.peers && peersPart(parts.peers());
+    const health = parts.peers();
+    const peers = health && peersPart(health);
     const draining = parts.draining();
     const ready = token.ok && store.ok && manifest.ok && (peers?.ok ?? true) && !draining;
     return { ready, token, store, manifest, ...(peers ? { peers } : {}), draining };

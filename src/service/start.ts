@@ -4,17 +4,17 @@ import { systemClock } from "../base/clock.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { keyId } from "../crypto/key-id.ts";
 import { randomBytes } from "../crypto/node/random.ts";
-import { createLocalEvaluator } from "../fleet/local-evaluator.ts";
 import { vaultKeys } from "../keys/roles.ts";
 import { openStore } from "../store/open-store.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import { startTokenPool, type TokenPool } from "../token/pool.ts";
-import { createAccountVerifier } from "../vault/account-token.ts";
+import { type AccountVerifier, createAccountVerifier } from "../vault/account-token.ts";
 import { createVault } from "../vault/vault.ts";
 import { createApps } from "./app.ts";
 import { trustedProxies } from "./client-address.ts";
 import type { ServiceConfig } from "./config-schema.ts";
 import { closingWhile, drain, type Phase } from "./drain.ts";
+import { type FleetParts, openFleetParts } from "./fleet-parts.ts";
 import { proveKeys } from "./key-proof.ts";
 import { type KeyWatch, watchKeys } from "./key-watch.ts";
 import { type Listener, listen } from "./listener.ts";
@@ -23,6 +23,7 @@ import { createMetrics, type ServiceMetrics } from "./metrics.ts";
 import { createRateLimiter } from "./rate-limit.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { readSite, type Site } from "./site.ts";
+import { createSiteRoute } from "./site-route.ts";
 import { createVaultRoute } from "./vault-route.ts";
 
 export interface RunningService {
@@ -79,19 +80,21 @@ async function firstProof(pool: TokenPool, watch: KeyWatch, log: ServiceLog): Pr
   }
 }
 
-function createRoute(
+function createRoutes(
   config: ServiceConfig,
   site: Site,
   parts: {
     readonly pool: TokenPool;
     readonly store: RecordStore;
+    readonly verifier: AccountVerifier;
+    readonly fleetParts: FleetParts;
     readonly log: ServiceLog;
     readonly metrics: ServiceMetrics;
   },
   admit: () => void,
 ) {
   const { fleet, limits } = config;
-  const { pool, store, log, metrics } = parts;
+  const { pool, store, verifier, fleetParts, log, metrics } = parts;
   const limiter = createRateLimiter({
     perSecond: limits.requestsPerSecondPerAddress,
     burst: limits.burst,
@@ -104,14 +107,17 @@ function createRoute(
     site: config.site,
     token: pool,
     store,
-    evaluator: createLocalEvaluator({ token: pool, share: 0 }),
+    evaluator: fleetParts.evaluator,
     akePublicKey: site.keys.ake,
     clock: systemClock,
     random: randomBytes,
     policy: config.policy,
+    shareCount: site.sets.length,
     observe: metrics.vaultEvent,
   });
+  const common = { log, metrics, limiter, trusts, concurrency: limits.concurrency, admit };
   const route = createVaultRoute({
+    ...common,
     fleet,
     recipient: {
       kid: keyId(site.keys.session),
@@ -123,18 +129,13 @@ function createRoute(
         return x;
       },
     },
-    verifier: createAccountVerifier({ fleet, issuers: config.issuers, clock: systemClock }),
+    verifier,
     vault,
-    log,
-    metrics,
-    limiter,
-    trusts,
     bodyBytes: limits.bodyBytes,
-    concurrency: limits.concurrency,
-    admit,
   });
-  metrics.observeInFlight(() => route.inFlight());
-  return { route, limiter, trusts, vault };
+  const sites = fleetParts.route && createSiteRoute({ ...common, route: fleetParts.route });
+  metrics.observeInFlight(() => route.inFlight() + (sites?.inFlight() ?? 0));
+  return { route, sites, limiter, trusts, vault };
 }
 
 /** What has been opened so far, closed in reverse. */
@@ -187,18 +188,36 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
       const reason = phase.stopped ? "draining" : watch.unproved();
       if (reason !== undefined) throw new StrongroomError("unavailable", reason);
     };
-    const { route, limiter, trusts, vault } = createRoute(config, site, { pool, store, log, metrics }, admit);
-    opened.add(() => vault.close());
-    opened.add(() => route.idle());
+    const health: { peers?: FleetParts["peersHealth"] } = {};
     const readiness = createReadiness({
       tokenHealth: () => pool.health(),
       store,
       unproved: watch.unproved,
-      peers: undefined,
+      peers: () => health.peers?.(),
       draining: () => phase.draining,
     });
+    const verifier = createAccountVerifier({
+      fleet: config.fleet,
+      issuers: config.issuers,
+      clock: systemClock,
+    });
+    const shared = { pool, store, verifier, log, metrics };
+    const fleetParts = await openFleetParts({ ...shared, config, site, readiness });
+    health.peers = fleetParts.peersHealth;
+    opened.add(() => fleetParts.close());
+    const { route, sites, limiter, trusts, vault } = createRoutes(
+      config,
+      site,
+      { ...shared, fleetParts },
+      admit,
+    );
+    opened.add(() => vault.close());
+    opened.add(() => sites?.idle());
+    opened.add(() => route.idle());
     const apps = createApps({
       vault: route,
+      sites,
+      fleet: fleetParts.view,
       manifestBytes: site.manifestBytes,
       readiness,
       metrics,

@@ -14,11 +14,14 @@ import {
 } from "../../src/crypto/client-keys.ts";
 import type { Operation, VaultRequest } from "../../src/wire/messages.ts";
 import { clientIdentity, receiptMessage } from "../../src/wire/transcripts.ts";
-import { exchange } from "./sealed.ts";
-import { FLEET, type Site, TENANT } from "./service.ts";
+import { FLEET, type Issuer, TENANT } from "./issuer.ts";
+import { exchange, type Target } from "./sealed.ts";
 
 /** As weak as Argon2 can be, so that a thousand flows take no time; strength is the SDK's matter. */
 const keyStretching = { "argon2id-custom": { iterations: 1, memory: 8, parallelism: 1 } } as const;
+
+/** Where requests go, and who vouches for the account. */
+export type FlowTarget = Target & Pick<Issuer, "issueToken">;
 
 /** What flows have shown, by name: requests to be spoilt, secrets to be looked for. */
 export interface Seen {
@@ -26,7 +29,7 @@ export interface Seen {
   readonly secrets: { readonly name: string; readonly value: Uint8Array | string }[];
 }
 
-async function send<R extends VaultRequest>(site: Site, seen: Seen | undefined, request: R) {
+async function send<R extends VaultRequest>(site: FlowTarget, seen: Seen | undefined, request: R) {
   seen?.requests.set(request.op, request);
   seen?.secrets.push({ name: "account token", value: request.accountToken });
   const { answer } = await exchange(site, request);
@@ -41,7 +44,12 @@ const identifiersOf = (subject: string) => ({
 const aadOf = (subject: string): Uint8Array => framed("test", subject);
 
 /** @returns the backup key that was protected */
-export async function register(site: Site, subject: string, code: string, seen?: Seen): Promise<Uint8Array> {
+export async function register(
+  site: FlowTarget,
+  subject: string,
+  code: string,
+  seen?: Seen,
+): Promise<Uint8Array> {
   await ready;
   const opaque = client.startRegistration({ password: code });
   const receiptKey = generateReceiptKeyPair();
@@ -81,7 +89,7 @@ export async function register(site: Site, subject: string, code: string, seen?:
 
 /** @returns the backup key; undefined for a wrong code */
 export async function recover(
-  site: Site,
+  site: FlowTarget,
   subject: string,
   code: string,
   seen?: Seen,

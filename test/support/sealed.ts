@@ -14,6 +14,8 @@ import {
 export interface Target {
   readonly url: string;
   readonly manifest: Manifest;
+  /** To whose session key requests are sealed; the first site's by default. */
+  readonly site?: string | undefined;
   /** HTTP headers to send with a request of that operation. */
   readonly headers?: (operation: VaultRequest["op"]) => Record<string, string>;
 }
@@ -23,9 +25,9 @@ export interface SealedRequest {
   openAnswer(body: Uint8Array): Promise<Uint8Array>;
 }
 
-/** Seals anything at all to the first site of the manifest. */
-export function seal({ manifest }: Target, plaintext: Uint8Array): Promise<SealedRequest> {
-  const key = manifestKey(manifest, "session", manifest.sites[0]?.name);
+/** Seals anything at all to the target's session key. */
+export function seal({ manifest, site }: Target, plaintext: Uint8Array): Promise<SealedRequest> {
+  const key = manifestKey(manifest, "session", site ?? manifest.sites[0]?.name);
   const publicKey = fromHex(key.publicKey);
   return sealEnvelope({ fleet: manifest.fleet, kid: fromHex(key.kid), publicKey, plaintext });
 }
