@@ -1,4 +1,4 @@
-/** The calculator: its counts against the vault's own calls, its sums against what can be worked out by hand. */
+/** The calculator: its sums against what can be worked out by hand, its page against its output. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,9 +15,6 @@ import {
   TOKEN_CALLS,
 } from "../../src/fleet/token-calls.ts";
 import { holderSets, majority } from "../../src/keys/holder-sets.ts";
-import { openLmdbStore } from "../../src/store/lmdb-store.ts";
-import type { TokenStep } from "../../src/token/token.ts";
-import { OmniscientAccount, randomPoint, type VaultWorld, vaultWorld } from "../support/vault-world.ts";
 
 const rates = MEASURED_RATES.softhsm2?.rates as CallCounts;
 const PLAN: FleetPlan = {
@@ -46,74 +43,6 @@ function sum(counts: readonly CallCounts[]): CallCounts {
     TOKEN_CALLS.map((call) => [call, counts.reduce((total, one) => total + one[call], 0)]),
   ) as CallCounts;
 }
-
-/** The calls of a step as raw-rates.ts measures them. */
-function callsOf(step: TokenStep): Partial<CallCounts> {
-  switch (step.op) {
-    case "ecdh":
-      return { ecdh: step.points.length };
-    case "hmac":
-      return { hmac: 1 };
-    case "sign":
-      return { sign: 1 };
-    case "create-share":
-      return { keygen: 1, hmac: step.tag ? 1 : 0, ecdhSessionObject: step.points.length, wrap: 1 };
-    case "evaluate-share":
-      return { hmac: step.tag ? 1 : 0, unwrap: 1, ecdhSessionObject: step.points.length };
-    case "random":
-      return {};
-  }
-}
-
-describe("the vault itself", () => {
-  /** Each operation at one site that has not seen the account before. */
-  class OneSiteAccount extends OmniscientAccount {
-    readonly #world: VaultWorld;
-    #site: 0 | 1 = 0;
-
-    constructor(world: VaultWorld, subject: string) {
-      super(world, subject);
-      this.#world = world;
-    }
-
-    goTo(site: 0 | 1): void {
-      this.#site = site;
-    }
-
-    override ask: OmniscientAccount["ask"] = (request) =>
-      this.#world.vaults[this.#site].handle(this.account, request);
-  }
-
-  test("makes the calls that the table says", async () => {
-    const store = await openLmdbStore({ path: join(dir, "records") });
-    const world = vaultWorld(store, { maxAttempts: 10, evaluationBurst: 100, evaluationsPerDay: 100 });
-    try {
-      const steps: TokenStep[] = [];
-      const run = world.token.run.bind(world.token);
-      vi.spyOn(world.token, "run").mockImplementation((batch) => {
-        steps.push(...batch);
-        return run(batch);
-      });
-      /** What an operation costs, the two envelopes that the service opens for it included. */
-      const counted = (): CallCounts => {
-        const none = Object.fromEntries(TOKEN_CALLS.map((call) => [call, 0])) as CallCounts;
-        const counts = steps.splice(0).map((step) => ({ ...none, ...callsOf(step) }));
-        return sum([...counts, { ...none, ecdh: 2 }]);
-      };
-      const account = new OneSiteAccount(world, "alice");
-      const { cookie } = await account.registerStart();
-      await account.registerFinish(cookie);
-      expect(counted()).toEqual(callsPerRegistration(1, 1).coordinator);
-      account.goTo(1);
-      const started = await account.recoverStart(randomPoint());
-      await account.recoverFinish(started.cookie);
-      expect(counted()).toEqual(callsPerRecovery(1, 1).coordinator);
-    } finally {
-      for (const vault of world.vaults) vault.close();
-      await store.close();
-    }
-  });
-});
 
 describe.each(FLEETS)("%i sites, t = %i", (sites, threshold) => {
   const sets = holderSets(sites, threshold);
