@@ -1,8 +1,12 @@
 /** `strongroom fleet …`: what concerns all sites of a fleet. */
 import { Command } from "commander";
+import { initCommand } from "./fleet-init.ts";
 import { sizeCommand } from "./fleet-size.ts";
 
 /** The command, for main.ts. */
 export function fleetCommand(): Command {
-  return new Command("fleet").description("plan and set up a fleet of sites").addCommand(sizeCommand());
+  return new Command("fleet")
+    .description("plan and set up a fleet of sites")
+    .addCommand(sizeCommand())
+    .addCommand(initCommand());
 }

@@ -23,7 +23,7 @@ export interface FleetKey {
 }
 
 /** @throws config-invalid for a number of sites or a threshold that no fleet can have */
-export function setsOf({ sites, threshold }: FleetShape): readonly HolderSet[] {
+function setsOf({ sites, threshold }: FleetShape): readonly HolderSet[] {
   return holderSets(sites.length, threshold);
 }
 

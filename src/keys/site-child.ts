@@ -1,5 +1,5 @@
 /** Entry of the child process of site-process.ts: takes steps until its parent has gone. */
-import { isStrongroomError } from "../base/errors.ts";
+import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { openSession } from "../token/open.ts";
 import { readPinFile } from "../token/pin.ts";
 import { loadProfile } from "../token/profile-file.ts";
@@ -14,6 +14,10 @@ async function run({ token, shape, site }: SiteSetUp, { name, input }: StepOrder
     login === "so" && soPinSource !== undefined
       ? (): Promise<Uint8Array> => Promise.resolve(readPinFile(soPinSource))
       : undefined;
+  if (login === "so" && !prompt)
+    throw new StrongroomError("pin-unavailable", "nothing says where the security officer's PIN is", {
+      hint: "add soPinSource: file:/absolute/path to the token",
+    });
   const { session, profile } = await openSession({ uri, profile: profileName }, { login, prompt });
   try {
     return takeStep(name, { session, profile, shape, site }, input as never);
