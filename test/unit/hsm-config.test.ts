@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, readdirSync, readFileSync } from "no
 import { basename, dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { loadFleetConfig } from "../../src/cli/fleet-config.ts";
 import { holderSets } from "../../src/keys/holder-sets.ts";
 import { loadServiceConfig } from "../../src/service/config.ts";
 import { clustersOfShards } from "../../src/store/shard-map.ts";
@@ -15,19 +16,6 @@ const files = readdirSync(ROOT, { recursive: true, encoding: "utf8" }).map((name
 const yaml = files.filter((name) => name.endsWith(".yaml"));
 const read = (file: string): string => readFileSync(file, "utf8");
 
-interface FleetFile {
-  readonly fleet: string;
-  readonly threshold: number;
-  readonly maxAttempts: number;
-  readonly sites: readonly {
-    readonly name: string;
-    readonly url: string;
-    readonly token: string;
-    readonly soPinSource: string;
-    readonly profile: string;
-    readonly env: Readonly<Record<string, string>>;
-  }[];
-}
 interface Compose {
   readonly services: Readonly<
     Record<
@@ -72,7 +60,7 @@ test("the example site is one", () => {
 
 describe.each([1, 3, 5])("the fleet of %i", (size) => {
   const fleetFile = join(ROOT, `fleets/${size}/fleet.yaml`);
-  const fleet = parse(read(fleetFile)) as FleetFile;
+  const fleet = loadFleetConfig(fleetFile);
   const siteFile = join(ROOT, `fleets/${size}/site-a.yaml`);
   const site = parse(read(siteFile)) as {
     fleet: string;
@@ -88,19 +76,19 @@ describe.each([1, 3, 5])("the fleet of %i", (size) => {
   test("has sites and a threshold that a fleet can have, each site a token of its own", () => {
     expect(fleet.sites).toHaveLength(size);
     expect(holderSets(size, fleet.threshold).length).toBeGreaterThan(0);
-    for (const each of ["name", "url", "token", "soPinSource"] as const)
-      expect(new Set(fleet.sites.map((one) => one[each])).size).toBe(size);
-    expect(new Set(fleet.sites.map(({ env }) => env.SOFTHSM2_CONF)).size).toBe(size);
-    for (const { name, token, profile } of fleet.sites) {
-      expect(parseTokenUri(token).token).toBe(name);
-      expect(loadProfile(profile).usable.value).toBe(true);
+    for (const each of ["uri", "soPinSource"] as const)
+      expect(new Set(fleet.sites.map(({ token }) => token[each])).size).toBe(size);
+    expect(new Set(fleet.sites.map(({ token }) => token.env?.SOFTHSM2_CONF)).size).toBe(size);
+    for (const { name, token } of fleet.sites) {
+      expect(parseTokenUri(token.uri).token).toBe(name);
+      expect(loadProfile(token.profile).usable.value).toBe(true);
     }
   });
 
   test("has a site that serves it", () => {
     expect(site.fleet).toBe(fleet.fleet);
     expect(site.policy.maxAttempts).toBe(fleet.maxAttempts);
-    expect(site.token.uri).toBe(fleet.sites.find(({ name }) => name === site.site)?.token);
+    expect(site.token.uri).toBe(fleet.sites.find(({ name }) => name === site.site)?.token.uri);
     expect(Object.keys(site.peers ?? {})).toEqual(names.filter((name) => name !== site.site));
     expect(site.guard !== undefined).toBe(size > 1);
     const { etcd } = parseStoreConfig(site.store);
