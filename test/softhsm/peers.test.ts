@@ -2,8 +2,12 @@
  * Two sites with keys in two SoftHSM tokens, over HTTP on loopback: what a peer answers, and what this site makes of
  * one that is dead, slow, restarted, forged or somebody else. The third site of the manifest is down throughout.
  */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
+import { join } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { isStrongroomError, StrongroomError } from "../../src/base/errors.ts";
 import { randomBytes } from "../../src/crypto/node/random.ts";
@@ -349,6 +353,33 @@ describe("a peer that works", () => {
     expect(b.live()).toBe(false);
     site.service = behaviour();
     await until(() => b.live());
+  });
+});
+
+describe("a peer behind https", () => {
+  test("is reached where its certificate is known, and not where it is not", async () => {
+    const site = await startSite();
+    const { dir } = tokens["site-b"].hsm;
+    const [key, cert] = [join(dir, "tls.key"), join(dir, "tls.pem")];
+    const subject = ["-subj", "/CN=site-b", "-addext", "subjectAltName=IP:127.0.0.1"];
+    const pair = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", key, "-out", cert];
+    execFileSync("openssl", ["req", "-x509", "-nodes", "-days", "1", ...subject, ...pair], { stdio: "pipe" });
+    const ca = readFileSync(cert);
+    const front = createTlsServer({ key: readFileSync(key), cert: ca }, (client) => {
+      const upstream = connect(Number(new URL(site.url).port), "127.0.0.1");
+      for (const socket of [client, upstream]) socket.on("error", () => undefined);
+      client.pipe(upstream).pipe(client);
+    });
+    await new Promise<void>((resolve) => {
+      front.listen(0, "127.0.0.1", resolve);
+    });
+    closing.push(() => front.close());
+    const url = `https://127.0.0.1:${(front.address() as AddressInfo).port}/`;
+    const known = await startPeers(url, { tls: { ca } });
+    expect(await known.b.service.evaluate(evaluate)).toEqual({ partial: point });
+    const unknown = await startPeers(url);
+    expect(unknown.b.live()).toBe(false);
+    expect(unknown.opened()).toBe(0);
   });
 });
 

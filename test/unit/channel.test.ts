@@ -226,10 +226,14 @@ describe("openings that are refused", () => {
     }
   });
 
-  test("a channel that another peer has opened", async () => {
+  test("a channel that another peer has opened, also when the opening itself is forgotten", async () => {
     const { accept } = responder();
     const channel = randomBytes(16);
     await accept(await forge({ channel }, "site-a"));
+    clock.at = NOW + 600_000;
+    const later = forge({ channel, from: "site-c", issuedAt: clock.at }, "site-c");
+    expect(await code(async () => accept(await later))).toBe("conflict");
+    clock.at = NOW;
     expect(await code(async () => accept(await forge({ channel, from: "site-c" }, "site-c")))).toBe(
       "conflict",
     );
