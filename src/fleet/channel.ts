@@ -45,7 +45,7 @@ export interface ResponderEnd {
 }
 
 /** How far requests may overtake each other. */
-export const REPLAY_WINDOW = 4096;
+const REPLAY_WINDOW = 4096;
 
 /** Counter 0 is the responder's confirmation of the channel. */
 export function counterNonce(counter: number): Uint8Array {
