@@ -3,6 +3,8 @@ import { Command } from "commander";
 import { toHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { type Classified, classify, type Missing } from "../keys/classify.ts";
+import { readManifest } from "../keys/manifest-file.ts";
+import { type MemberKeys, memberKeys } from "../keys/member-keys.ts";
 import { attributeSupport } from "../keys/provision.ts";
 import { vaultKeys } from "../keys/roles.ts";
 import { type AttributeName, attributeEntries, showAttribute, type Template } from "../token/attributes.ts";
@@ -13,6 +15,8 @@ import { chooseToken, openChosen, profileOption, type TokenOptions, uriOption } 
 interface InventoryOptions extends TokenOptions {
   readonly uri: string;
   readonly fleet?: readonly string[];
+  readonly manifest?: string;
+  readonly site?: string;
   readonly json?: boolean;
 }
 
@@ -60,16 +64,29 @@ function row({ object, status, drift }: Classified, withStatus: boolean): string
   ];
 }
 
+/** The keys that belong on the token: of fleets of one by name, of a site of a larger fleet by its manifest. */
+async function belonging({ fleet = [], manifest, site }: InventoryOptions): Promise<MemberKeys> {
+  const alone = fleet.flatMap((name) => vaultKeys(name, [0]));
+  if (manifest === undefined) return { keys: alone, stage: () => "sealed" };
+  const read = await readManifest(manifest);
+  if (!read) throw new StrongroomError("usage", `there is no manifest ${manifest}`);
+  const member = memberKeys(read, site);
+  return {
+    keys: [...alone, ...member.keys],
+    stage: (key) => (alone.includes(key) ? "sealed" : member.stage(key)),
+  };
+}
+
 async function inventory(options: InventoryOptions): Promise<void> {
+  const { keys, stage } = await belonging(options);
   const token = chooseToken(options);
   const { session, profile } = await openChosen(token);
   try {
     const objects = listObjects(session);
     const fleets = options.fleet ?? [];
-    const keys = fleets.flatMap((fleet) => vaultKeys(fleet, [0]));
-    const { classified, missing } = classify(objects, keys, attributeSupport(profile));
+    const { classified, missing } = classify(objects, keys, attributeSupport(profile), stage);
     const { label, serial } = session.info();
-    const judged = fleets.length > 0;
+    const judged = keys.length > 0;
     if (options.json)
       printJson({
         token: { label, serial },
@@ -110,7 +127,7 @@ function judge(classified: readonly Classified[], missing: readonly Missing[]): 
       "key-drift",
       `${unexpected} objects unexpected, ${wrong} not as they should be, ${missing.length} missing`,
       {
-        hint: "name every fleet of the token by --fleet; what still is unexpected, somebody else put there",
+        hint: "name every fleet of the token by --fleet or --manifest; what still is unexpected, somebody else put there",
         details: { unexpected, wrong, missing: missing.length },
       },
     );
@@ -126,6 +143,11 @@ export function inventoryCommand(): Command {
     .addOption(uriOption().makeOptionMandatory())
     .addOption(profileOption())
     .option("--fleet <name...>", "fleets whose keys belong there; everything else is flagged")
+    .option(
+      "--manifest <file>",
+      "the manifest of the fleet whose keys belong there, for a fleet of several sites",
+    )
+    .option("--site <name>", "the site of that fleet whose token it is")
     .option("--json", "for machines, on stdout, with all attributes")
     .action(inventory);
 }

@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import { Command, InvalidArgumentError } from "commander";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { addPoints, GENERATOR } from "../crypto/node/p256.ts";
-import { type ManifestFile, publishManifest } from "../keys/manifest-file.ts";
+import { type ManifestFile, publishManifest, readManifest } from "../keys/manifest-file.ts";
 import { type ManifestFacts, type ManifestSiteFacts, manifestOf } from "../keys/manifest-of.ts";
+import { type MemberKeys, memberKeys } from "../keys/member-keys.ts";
 import { type KeyReport, type KeyState, provision, provisioned } from "../keys/provision.ts";
 import { readPublicKeys } from "../keys/public-keys.ts";
 import { type KeySpec, vaultKeys } from "../keys/roles.ts";
@@ -118,16 +119,38 @@ function publish(
   );
 }
 
+/**
+ * The keys of a site of a larger fleet, where the manifest that is there is of such a one: they are only looked at.
+ * @throws usage, manifest-invalid
+ */
+async function ofLargerFleet({
+  fleet,
+  site,
+  manifest,
+  dryRun,
+}: ProvisionOptions): Promise<MemberKeys | undefined> {
+  const published = manifest === undefined ? undefined : await readManifest(manifest);
+  if (!published || published.sites.length === 1) return undefined;
+  if (published.fleet === fleet && dryRun) return memberKeys(published, site);
+  throw new StrongroomError("usage", `${manifest} is that of ${published.fleet}, a fleet of several sites`, {
+    hint: "--dry-run checks the keys of one of its sites; `strongroom fleet init` makes them",
+  });
+}
+
 async function run(options: ProvisionOptions): Promise<void> {
-  const facts = manifestFacts(options);
+  const member = await ofLargerFleet(options);
+  const facts = member ? undefined : manifestFacts(options);
   const token = chooseToken(options);
   requireUsable(token.profile);
-  const keys = vaultKeys(options.fleet, [0]);
+  const { keys, stage }: MemberKeys = member ?? {
+    keys: vaultKeys(options.fleet, [0]),
+    stage: () => "sealed",
+  };
   const { session, profile } = await openChosen(token);
   try {
     const { label, serial } = session.info();
     say(`token ${label}, serial ${serial}, profile ${profile.name}`);
-    const planned = provision(session, profile, keys, { dryRun: true });
+    const planned = provision(session, profile, keys, { dryRun: true, stage });
     if (options.manifest !== undefined && existsSync(options.manifest))
       requireKeysOf(options.manifest, planned);
     const reports = options.dryRun ? planned : provision(session, profile, keys);

@@ -3,7 +3,7 @@ import { OBJECT_CLASS } from "../token/attributes.ts";
 import type { InventoryObject } from "../token/inventory.ts";
 import { type Drift, driftOf } from "../token/objects.ts";
 import type { KeySpec } from "./roles.ts";
-import { type AttributeSupport, keyTemplates, type ObjectTemplate } from "./templates.ts";
+import { type AttributeSupport, keyTemplates, type ObjectTemplate, type Stage } from "./templates.ts";
 
 export interface Classified {
   readonly object: InventoryObject;
@@ -22,14 +22,18 @@ export interface Missing {
   readonly label: string;
 }
 
-/** Sorts every object into what belongs there and what does not, and says what is not there. */
+/**
+ * Sorts every object into what belongs there and what does not, and says what is not there.
+ * @param stage where each key stands; sealed from birth by default, as in a fleet of one
+ */
 export function classify(
   objects: readonly InventoryObject[],
   keys: readonly KeySpec[],
   support: AttributeSupport,
+  stage: (key: KeySpec) => Stage = () => "sealed",
 ): { readonly classified: readonly Classified[]; readonly missing: readonly Missing[] } {
   const wanted = keys.flatMap((key) => {
-    const templates = keyTemplates(key, "sealed", support);
+    const templates = keyTemplates(key, stage(key), support);
     const parts: readonly ObjectTemplate[] =
       templates.kind === "secret" ? [templates.secret] : [templates.private, templates.public];
     return parts.map(({ expect }) => ({ label: key.label, expect }));

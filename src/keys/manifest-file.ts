@@ -17,6 +17,12 @@ export interface ManifestFile {
 
 const hash = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
+/** @returns undefined where there is no such file @throws file-failed, manifest-invalid */
+export async function readManifest(path: string): Promise<Manifest | undefined> {
+  const bytes = await existing(path);
+  return bytes && decodeManifest(bytes);
+}
+
 async function existing(path: string): Promise<Uint8Array | undefined> {
   try {
     return Uint8Array.from(await readFile(path));
@@ -36,7 +42,7 @@ export async function publishManifest(path: string, manifest: Manifest): Promise
     const differences = manifestDifferences(decodeManifest(old), manifest);
     if (differences.length === 0) return { state: "unchanged", sha256: hash(old) };
     throw new StrongroomError("manifest-invalid", `${path} says otherwise about ${differences.join(", ")}`, {
-      hint: "nothing was written; check --uri, --site, --url and --max-attempts, or give another --manifest FILE",
+      hint: "nothing was written; check the token, the sites, their urls and the policy, or give another file",
     });
   }
   const bytes = encodeManifest(manifest);
