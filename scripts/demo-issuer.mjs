@@ -4,6 +4,7 @@
  *   node scripts/demo-issuer.mjs init DIR            makes DIR/issuer-key.json (0600) and DIR/jwks.json
  *   node scripts/demo-issuer.mjs token DIR FLEET SUBJECT [LIFETIME_SECONDS]   prints an account token with every scope
  */
+import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from "jose";
@@ -36,6 +37,8 @@ if (command === "init") {
     .setSubject(subject)
     .setAudience(fleet)
     .setIssuedAt()
+    // No two tokens are alike: in a fleet, one authorises one attempt.
+    .setJti(randomUUID())
     .setExpirationTime(`${lifetime}s`)
     .sign(await importJWK(jwk, "EdDSA"));
   process.stdout.write(`${token}\n`);

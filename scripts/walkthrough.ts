@@ -1,99 +1,34 @@
 /**
- * What `scripts/up` shows once the machine is set up: a site on a SoftHSM token, a real folder backed up and
- * restored with a recovery code, a wrong code, a destroyed record. Every command is the one that a person would type.
+ * What `scripts/up` shows once the machine is set up: a site on a SoftHSM token (or a fleet of them, some of which
+ * are killed on the way), a real folder backed up and restored with a recovery code, a wrong code, a destroyed record.
+ * Every command is the one that a person would type.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { dirname, join, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { stringify } from "yaml";
-import { bold, dim, green, say } from "../src/cli/terminal.ts";
-import { decodeManifest } from "../src/wire/manifest.ts";
+import { dim, green, say } from "../src/cli/terminal.ts";
+import { FLEET_SIZES } from "../src/wire/manifest.ts";
+import type { Demo } from "./lib/demo.ts";
+import { demoFleet } from "./lib/demo-fleet.ts";
+import { demoSite } from "./lib/demo-site.ts";
+import { chapter, cli, root, strongroom as run, shown, Unexpected } from "./lib/show.ts";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values } = parseArgs({
   options: {
     once: { type: "boolean", default: false },
     port: { type: "string", default: "8440" },
-    state: { type: "string", default: join(root, ".strongroom/demo") },
+    sites: { type: "string", default: "1" },
+    state: { type: "string" },
   },
 });
-const state = resolve(values.state);
-const cli = join(root, "dist/cli/main.js");
-const env = { ...process.env, SOFTHSM2_CONF: join(state, "softhsm2.conf") };
-const shown = (path: string): string =>
-  path.startsWith(process.cwd()) ? relative(process.cwd(), path) : path;
+const sites = Number(values.sites);
+const state = resolve(
+  values.state ?? join(root, sites === 1 ? ".strongroom/demo" : `.strongroom/demo-${sites}`),
+);
 
-class Unexpected extends Error {}
-
-/** Runs `strongroom …` before the reader's eyes and insists on its exit code. */
-function strongroom(args: readonly string[], expected = 0): void {
-  const words = args.map(shown);
-  say(dim(`$ strongroom ${words.join(" ")}`));
-  const { status } = spawnSync(process.execPath, [cli, ...args], {
-    env,
-    stdio: ["ignore", "inherit", "inherit"],
-  });
-  if (status !== expected) throw new Unexpected(`exit code ${status} where ${expected} was expected`);
-  say();
-}
-
-function chapter(title: string): void {
-  say(bold(`\n── ${title}`));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (typeof address !== "object" || address === null) throw new Unexpected("no free port");
-  return address.port;
-}
-
-/** A new site, or the one of an earlier run, on the port that its manifest names. */
-async function makeSite(): Promise<string> {
-  const manifest = join(state, "manifest.json");
-  if (existsSync(manifest)) {
-    const [site] = decodeManifest(Uint8Array.from(readFileSync(manifest))).sites;
-    values.port = new URL(site?.url ?? "").port;
-  } else if (values.port === "0") values.port = String(await freePort());
-  const made = spawnSync(join(root, "scripts/softhsm-site"), [state, "--port", values.port], {
-    stdio: ["ignore", "inherit", "inherit"],
-  });
-  if (made.status !== 0) throw new Unexpected("the site could not be made");
-  return `http://127.0.0.1:${values.port}`;
-}
-
-async function serve(url: string): Promise<ChildProcess> {
-  const config = join(state, "site.yaml");
-  const logFile = join(state, "service.log");
-  say(dim(`$ strongroom serve --config ${shown(config)} > ${shown(logFile)} &`));
-  const log = openSync(logFile, "a", 0o600);
-  const child = spawn(process.execPath, [cli, "serve", "--config", config], {
-    env,
-    stdio: ["ignore", log, log],
-  });
-  const ready = async (): Promise<boolean> =>
-    fetch(`${url}/readyz`).then(
-      ({ ok }) => ok,
-      () => false,
-    );
-  while (!(await ready())) {
-    if (child.exitCode !== null) {
-      say(readFileSync(logFile, "utf8").split("\n").slice(-6).join("\n"));
-      throw new Unexpected(`the service ended with exit code ${child.exitCode}; its log is ${logFile}`);
-    }
-    await new Promise((next) => setTimeout(next, 100));
-  }
-  const answer = await fetch(`${url}/readyz`);
-  say(dim(`$ curl ${url}/readyz`));
-  say(await answer.text());
-  return child;
-}
+const strongroom = (args: readonly string[], expected = 0): void => run(args, {}, expected);
 
 function clientConfig(subject: string): string {
   const file = join(state, `${subject}.yaml`);
@@ -113,7 +48,7 @@ function makeFolder(): string {
   return folder;
 }
 
-function walk(): void {
+async function walk(demo: Demo): Promise<void> {
   const alice = clientConfig("alice");
   const code = join(state, "alice.code");
   const backup = join(state, "photos.age");
@@ -124,6 +59,12 @@ function walk(): void {
   chapter("Alice protects a new backup key with a recovery code, and backs up a folder");
   strongroom(["client", "register", "--config", alice, "--generate", "--code-file", code, "--replace"]);
   strongroom(["client", "backup", folder, "--config", alice, "--code-file", code, "--out", backup]);
+
+  const lost = demo.urls.map((_, i) => i).slice(0, demo.spare);
+  if (lost.length > 0) {
+    chapter(`${lost.length} of ${demo.urls.length} data centers lose their power`);
+    await demo.kill(lost);
+  }
 
   chapter("On a new phone, with nothing but the code, she gets the folder back");
   strongroom(["client", "restore", backup, "--config", alice, "--code-file", code, "--out", restored]);
@@ -149,36 +90,47 @@ function walk(): void {
     strongroom(["client", "recover", "--config", bob, "--code-file", wrong], 3);
   say("… and now Bob himself, with the right code:");
   strongroom(["client", "recover", "--config", bob, "--code-file", right], 4);
+
+  if (lost.length === 0) return;
+  chapter("The lost data centers come back");
+  demo.show();
+  await demo.revive();
+  demo.show();
+  strongroom(["client", "recover", "--config", bob, "--code-file", right], 4);
+  strongroom(["client", "status", "--config", alice]);
 }
 
-let service: ChildProcess | undefined;
+let demo: Demo | undefined;
 try {
-  chapter("A site: a token with its PINs, proved fit, its keys, the fleet's manifest");
-  const url = await makeSite();
-  chapter("The vault");
-  service = await serve(url);
-  walk();
+  if (!FLEET_SIZES.includes(sites)) throw new Unexpected(`--sites takes ${FLEET_SIZES.join(", ")}`);
+  const port = Number(values.port);
+  demo = sites === 1 ? await demoSite(state, port) : await demoFleet(state, sites, port);
+  demo.show();
+  await walk(demo);
   if (values.once) {
     say(green("everything worked"));
   } else {
     chapter("The vault keeps serving; Ctrl-C stops it");
-    say(`${url}/v1/fleet    the fleet's manifest`);
-    say(`${url}/readyz      is it ready, and if not, why`);
-    say(`${url}/metrics     for Prometheus`);
+    for (const url of demo.urls) say(`${url}/readyz      is it ready, and if not, why`);
+    say(`${demo.urls[0]}/v1/fleet    the fleet's manifest`);
+    say(`${demo.urls[0]}/metrics     for Prometheus`);
     say(`strongroom client status --config ${shown(join(state, "alice.yaml"))}`);
-    say(dim(`(strongroom is node ${shown(cli)}; the log is ${shown(join(state, "service.log"))})`));
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => service?.kill("SIGTERM"));
-    const [exit] = await once(service, "exit");
-    if (exit !== 0) throw new Unexpected(`the service ended with exit code ${exit}`);
+    say(dim(`(strongroom is node ${shown(cli)}; everything is in ${shown(state)})`));
+    let stopping = false;
+    const signalled = new Promise<number>((resolve) => {
+      for (const signal of ["SIGINT", "SIGTERM"] as const)
+        process.on(signal, () => {
+          stopping = true;
+          resolve(0);
+        });
+    });
+    const exit = await Promise.race([demo.ended(), signalled]);
+    if (!stopping && exit !== 0) throw new Unexpected(`a service ended with exit code ${exit}`);
   }
 } catch (error) {
   if (!(error instanceof Unexpected)) throw error;
   say(`strongroom: ${error.message}`);
   process.exitCode = 1;
 } finally {
-  if (service && service.exitCode === null) {
-    const ended = once(service, "exit");
-    service.kill("SIGTERM");
-    await ended;
-  }
+  await demo?.stop();
 }

@@ -133,6 +133,16 @@ interface Common {
   readonly json?: boolean;
 }
 
+/** How every member of every cluster of the store is. @throws config-invalid; usage for a store on LMDB */
+export async function clusterReports(config: string): Promise<readonly ClusterReport[]> {
+  const siteStore = loadSiteStore(config);
+  return Promise.all(
+    Object.entries(etcdOf(siteStore).clusters).map(([name, settings]) =>
+      withCluster(siteStore, name, (cluster, keys) => inspectCluster(cluster, settings, keys)),
+    ),
+  );
+}
+
 async function status({ config, json }: Common): Promise<void> {
   const siteStore = loadSiteStore(config);
   if (siteStore.store.etcd === undefined) {
@@ -140,11 +150,7 @@ async function status({ config, json }: Common): Promise<void> {
     return;
   }
   const { etcd } = siteStore.store;
-  const reports = await Promise.all(
-    Object.entries(etcd.clusters).map(([name, settings]) =>
-      withCluster(siteStore, name, (cluster, keys) => inspectCluster(cluster, settings, keys)),
-    ),
-  );
+  const reports = await clusterReports(config);
   if (json) printJson({ shards: etcd.shards, clusters: reports });
   else process.stdout.write(`${reports.map((r) => describe(r, etcd.shards.version)).join("\n\n")}\n`);
   if (reports.some((report) => !report.serves || report.members.some((m) => (m.alarms?.length ?? 0) > 0)))

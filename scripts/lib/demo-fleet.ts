@@ -1,0 +1,171 @@
+/** A fleet for the walk-through: on loopback, for each site a SoftHSM token, an etcd member and a service. */
+import { type ChildProcess, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { dim, say } from "../../src/cli/terminal.ts";
+import { majority } from "../../src/keys/holder-sets.ts";
+import type { Demo } from "./demo.ts";
+import { startEtcdCluster } from "./etcd-cluster.ts";
+import { chapter, root, serve, strongroom, Unexpected } from "./show.ts";
+
+const FLEET = "demo";
+
+interface DemoSite {
+  readonly name: string;
+  readonly dir: string;
+  readonly url: string;
+  readonly uri: string;
+  readonly env: { readonly SOFTHSM2_CONF: string };
+}
+
+/** Ports stay as they are in the manifest of an earlier run. */
+function sitesIn(dir: string, count: number, firstPort: number): readonly DemoSite[] {
+  const layout = join(dir, "ports.json");
+  const ports: number[] = existsSync(layout)
+    ? JSON.parse(readFileSync(layout, "utf8"))
+    : Array.from({ length: count }, (_, i) => firstPort + i);
+  writeFileSync(layout, JSON.stringify(ports));
+  return ports.map((port, i) => {
+    const name = `site-${"abcdefg"[i]}`;
+    const home = join(dir, name);
+    const made = spawnSync(join(root, "scripts/softhsm-site"), [home, "--site", name, "--only", "token"], {
+      stdio: ["ignore", "pipe", "inherit"],
+      encoding: "utf8",
+    });
+    const [uri = ""] = made.stdout.split("\n");
+    if (made.status !== 0 || !uri.startsWith("pkcs11:")) throw new Unexpected(`no token for ${name}`);
+    return {
+      name,
+      dir: home,
+      url: `http://127.0.0.1:${port}`,
+      uri,
+      env: { SOFTHSM2_CONF: join(home, "softhsm2.conf") },
+    };
+  });
+}
+
+function initKeys(dir: string, sites: readonly DemoSite[]): void {
+  const file = join(dir, "fleet.yaml");
+  const plan = {
+    fleet: FLEET,
+    manifest: "./manifest.json",
+    sites: sites.map(({ name, url, uri, dir: home, env }) => ({
+      name,
+      url,
+      token: { uri, soPinSource: `file:${home}/so-pin`, profile: "softhsm2", env },
+    })),
+  };
+  writeFileSync(file, stringify(plan));
+  strongroom(["fleet", "init", "--config", file]);
+}
+
+/** @param firstPort of the first site; the others follow */
+export async function demoFleet(dir: string, count: number, firstPort: number): Promise<Demo> {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  chapter(`${count} sites, each with a token of its own`);
+  const sites = sitesIn(dir, count, firstPort);
+  chapter("Their keys: made in the tokens, brought to their holders, proved equal, sealed");
+  initKeys(dir, sites);
+
+  chapter("The store: one etcd member at each site, TLS and access control");
+  const prefix = `/strongroom/${FLEET}/`;
+  const etcd = await startEtcdCluster({ members: count, dir: join(dir, "etcd"), prefix });
+  say(`members: ${etcd.clientUrls.join(", ")}`);
+  const issuer = join(dir, "issuer");
+  spawnSync(process.execPath, [join(root, "scripts/demo-issuer.mjs"), "init", issuer], { stdio: "inherit" });
+  const endpoints = Object.fromEntries(sites.map(({ name }, i) => [name, etcd.clientUrls[i]]));
+  const config = ({ dir: home }: DemoSite): string => join(home, "site.yaml");
+  for (const site of sites)
+    writeFileSync(
+      config(site),
+      stringify({
+        fleet: FLEET,
+        site: site.name,
+        listen: { port: Number(new URL(site.url).port) },
+        token: { uri: site.uri, profile: "softhsm2" },
+        store: { etcd: { prefix, tls: etcd.vault, clusters: { main: { endpoints } } } },
+        guard: { path: "./guard" },
+        manifest: "../manifest.json",
+        policy: { evaluationBurst: 100, evaluationsPerDay: 1000 },
+        issuers: [
+          {
+            issuer: "https://issuer.demo.invalid",
+            tenant: "demo-app",
+            jwksFile: "../issuer/jwks.json",
+            algorithms: ["EdDSA"],
+          },
+        ],
+      }),
+    );
+
+  chapter("The vault, at every site");
+  const children: (ChildProcess | undefined)[] = [];
+  const gone = new Set<number>();
+  let someEnded: (code: number | null) => void = () => undefined;
+  const ended = new Promise<number | null>((resolve) => {
+    someEnded = resolve;
+  });
+  async function start(numbers: readonly number[]): Promise<void> {
+    await Promise.all(
+      numbers.map(async (i) => {
+        const site = sites[i];
+        if (!site) throw new Unexpected(`no site ${i}`);
+        const child = await serve(config(site), join(site.dir, "service.log"), site.url, site.env);
+        children[i] = child;
+        child.once("exit", (code) => {
+          if (!gone.has(i)) someEnded(code);
+        });
+      }),
+    );
+  }
+  const stop = async (): Promise<void> => {
+    await Promise.all(
+      children.map(async (child, i) => {
+        if (!child || gone.has(i)) return;
+        gone.add(i);
+        const exited = once(child, "exit");
+        child.kill("SIGTERM");
+        await exited;
+      }),
+    );
+    await etcd.close();
+  };
+  try {
+    await start(sites.map((_, i) => i));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const first = sites[0];
+  return {
+    dir,
+    fleet: FLEET,
+    manifest: join(dir, "manifest.json"),
+    spare: count - majority(count),
+    urls: sites.map(({ url }) => url),
+    show() {
+      const up = sites.find((_, i) => !gone.has(i)) ?? first;
+      // Exit code 1: something has to be done, namely about the sites that are gone.
+      if (up) strongroom(["fleet", "status", "--config", config(up)], {}, gone.size > 0 ? 1 : 0);
+    },
+    async kill(numbers) {
+      for (const i of numbers) {
+        const child = children[i];
+        gone.add(i);
+        say(dim(`$ kill -9 ${child?.pid}    # ${sites[i]?.name}, and its etcd member`));
+        child?.kill("SIGKILL");
+        await etcd.kill9(i);
+      }
+    },
+    async revive() {
+      const numbers = [...gone];
+      for (const i of numbers) await etcd.restart(i);
+      gone.clear();
+      await start(numbers);
+    },
+    ended: () => ended,
+    stop,
+  };
+}
