@@ -34,12 +34,18 @@ export interface SharedEvaluatorOptions {
   /** Of the fleet: `holderSets(n, t)`. */
   readonly sets: readonly HolderSet[];
   readonly threshold: number;
+  /** How long any site is given before another is asked as well, milliseconds; 50 by default. */
+  readonly patienceMs?: number | undefined;
   /** Called when a site's shares are asked of others. */
   readonly observe?: ((replaced: Replacement, site: number, error?: StrongroomError) => void) | undefined;
 }
 
-/** A site is slow after several times its usual time; a pause of its collector alone is no reason. */
-const HEDGE = { factor: 4, leastMs: 50 } as const;
+/** A site is slow after so many times its usual time … */
+const SLOW_FACTOR = 4;
+/** … and not before: a pause of its collector is no reason. */
+const PATIENCE_MS = 50;
+/** A timer that fires later than this says that this process was held up, not the site. */
+const HELD_UP_MS = 5;
 /** Weight of the newest answer in what is expected of this site itself. */
 const NEWEST = 0.2;
 
@@ -78,16 +84,32 @@ function verdict(failures: ReadonlyMap<number, StrongroomError>): StrongroomErro
   });
 }
 
-function delay(milliseconds: number): { readonly over: Promise<void>; cancel(): void } {
+/**
+ * Whether `settled` takes longer than so many milliseconds. Answers that have arrived are read before that is said,
+ * and time in which this process could not read them does not count: otherwise a busy coordinator would find all
+ * sites slow and ask for everything twice.
+ */
+async function takesLonger(settled: Promise<unknown>, milliseconds: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  return { over, cancel: () => clearTimeout(timer) };
+  const over = (async (): Promise<true> => {
+    for (let wait = milliseconds; wait > HELD_UP_MS; ) {
+      const start = performance.now();
+      const planned = wait;
+      await new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, planned);
+      });
+      wait = performance.now() - start - planned;
+    }
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    return true;
+  })();
+  const late = await Promise.race([settled.then(() => false), over]);
+  clearTimeout(timer);
+  return late;
 }
 
 export function createSharedEvaluator(options: SharedEvaluatorOptions): Evaluator {
-  const { self, selfIndex, peers, sets, threshold, observe } = options;
+  const { self, selfIndex, peers, sets, threshold, observe, patienceMs = PATIENCE_MS } = options;
   /** Answers that each site owes for longer than it should. */
   const overdue = new Map<number, number>();
   let selfMs: number | undefined;
@@ -159,15 +181,13 @@ export function createSharedEvaluator(options: SharedEvaluatorOptions): Evaluato
   ): Promise<readonly Part[]> {
     const { site, shares } = assignment;
     const usual = sites.get(site)?.expectedMs() ?? 0;
-    const patience = delay(Math.max(HEDGE.leastMs, HEDGE.factor * usual));
     const answer = asked(assignment, gathering);
     // Who is replaced first may fail later, when nobody listens any more.
     const settled = answer.then(
       () => true,
       () => true,
     );
-    const late = await Promise.race([settled.then(() => false), patience.over.then(() => true)]);
-    patience.cancel();
+    const late = await takesLonger(settled, Math.max(patienceMs, SLOW_FACTOR * usual));
     if (late) {
       owes(site, 1);
       void settled.then(() => owes(site, -1));

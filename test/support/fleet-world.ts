@@ -94,7 +94,10 @@ export interface FleetWorld {
   readonly clock: { now: number };
   site(index: number): WorldSite;
   /** A coordinator at that site, which reaches the others through their faults. */
-  evaluator(at: number, observe?: SharedEvaluatorOptions["observe"]): Evaluator;
+  evaluator(
+    at: number,
+    options?: { observe?: SharedEvaluatorOptions["observe"]; patienceMs?: number },
+  ): Evaluator;
 }
 
 /** @param tables one for each site */
@@ -169,7 +172,7 @@ export function fleetWorld(
     store,
     clock,
     site,
-    evaluator: (at, observe) =>
+    evaluator: (at, options = {}) =>
       createSharedEvaluator({
         self: reached(site(at)),
         selfIndex: at,
@@ -182,7 +185,9 @@ export function fleetWorld(
         ),
         sets,
         threshold,
-        observe,
+        // A busy machine must not make a site seem slow where nothing is meant to be.
+        patienceMs: 10_000,
+        ...options,
       }),
   };
 }
