@@ -8,7 +8,7 @@ import { dim, say } from "../../src/cli/terminal.ts";
 import { majority } from "../../src/keys/holder-sets.ts";
 import type { Demo } from "./demo.ts";
 import { startEtcdCluster } from "./etcd-cluster.ts";
-import { chapter, root, serve, strongroom, Unexpected } from "./show.ts";
+import { chapter, freePort, root, serve, strongroom, Unexpected } from "./show.ts";
 
 const FLEET = "demo";
 
@@ -21,11 +21,13 @@ interface DemoSite {
 }
 
 /** Ports stay as they are in the manifest of an earlier run. */
-function sitesIn(dir: string, count: number, firstPort: number): readonly DemoSite[] {
+async function sitesIn(dir: string, count: number, firstPort: number): Promise<readonly DemoSite[]> {
   const layout = join(dir, "ports.json");
-  const ports: number[] = existsSync(layout)
+  const fresh = (): Promise<readonly number[]> =>
+    Promise.all(Array.from({ length: count }, (_, i) => (firstPort === 0 ? freePort() : firstPort + i)));
+  const ports: readonly number[] = existsSync(layout)
     ? JSON.parse(readFileSync(layout, "utf8"))
-    : Array.from({ length: count }, (_, i) => firstPort + i);
+    : await fresh();
   writeFileSync(layout, JSON.stringify(ports));
   return ports.map((port, i) => {
     const name = `site-${"abcdefg"[i]}`;
@@ -61,11 +63,11 @@ function initKeys(dir: string, sites: readonly DemoSite[]): void {
   strongroom(["fleet", "init", "--config", file]);
 }
 
-/** @param firstPort of the first site; the others follow */
+/** @param firstPort of the first site; the others follow. 0 takes any free ones */
 export async function demoFleet(dir: string, count: number, firstPort: number): Promise<Demo> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   chapter(`${count} sites, each with a token of its own`);
-  const sites = sitesIn(dir, count, firstPort);
+  const sites = await sitesIn(dir, count, firstPort);
   chapter("Their keys: made in the tokens, brought to their holders, proved equal, sealed");
   initKeys(dir, sites);
 

@@ -2,21 +2,11 @@
 import { type ChildProcess, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { dim, say } from "../../src/cli/terminal.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
 import type { Demo } from "./demo.ts";
-import { chapter, readyz, root, serve, Unexpected } from "./show.ts";
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (typeof address !== "object" || address === null) throw new Unexpected("no free port");
-  return address.port;
-}
+import { chapter, freePort, readyz, root, serve, Unexpected } from "./show.ts";
 
 /** A new site, or the one of an earlier run, on the port that its manifest names. */
 export async function demoSite(dir: string, wantedPort: number): Promise<Demo> {

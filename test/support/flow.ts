@@ -43,12 +43,13 @@ const identifiersOf = (subject: string) => ({
 });
 const aadOf = (subject: string): Uint8Array => framed("test", subject);
 
-/** @returns the backup key that was protected */
+/** @param finishAt another site for the second message @returns the backup key that was protected */
 export async function register(
   site: FlowTarget,
   subject: string,
   code: string,
   seen?: Seen,
+  finishAt: FlowTarget = site,
 ): Promise<Uint8Array> {
   await ready;
   const opaque = client.startRegistration({ password: code });
@@ -76,7 +77,7 @@ export async function register(
     { name: "export key", value: exportKey },
     { name: "register cookie", value: started.cookie },
   );
-  await send(site, seen, {
+  await send(finishAt, seen, {
     op: "register-finish",
     accountToken: await site.issueToken(subject),
     cookie: started.cookie,
@@ -87,12 +88,13 @@ export async function register(
   return backupKey;
 }
 
-/** @returns the backup key; undefined for a wrong code */
+/** @param finishAt another site for the second message @returns the backup key; undefined for a wrong code */
 export async function recover(
   site: FlowTarget,
   subject: string,
   code: string,
   seen?: Seen,
+  finishAt: FlowTarget = site,
 ): Promise<Uint8Array | undefined> {
   await ready;
   const opaque = client.startLogin({ password: code });
@@ -116,7 +118,7 @@ export async function recover(
   );
   const { recordId, generation, seq } = started;
   const receiptKey = await openReceiptKey(exportKey, started.sealedReceiptKey, aadOf(subject));
-  const finished = await send(site, seen, {
+  const finished = await send(finishAt, seen, {
     op: "recover-finish",
     accountToken: await site.issueToken(subject),
     cookie: started.cookie,
