@@ -1,6 +1,8 @@
 /** `strongroom serve --check`: everything that start-up needs, tried once and put back. */
 import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
+import { openLmdbStore } from "../store/lmdb-store.ts";
 import { openStore } from "../store/open-store.ts";
+import type { RecordStore } from "../store/record-store.ts";
 import type { ServiceConfig } from "./config-schema.ts";
 import { proveKeys } from "./key-proof.ts";
 import { createServiceLog } from "./log.ts";
@@ -9,7 +11,7 @@ import { readSite, type Site } from "./site.ts";
 import { openToken } from "./start.ts";
 
 export interface CheckResult {
-  readonly part: "manifest" | "token" | "store";
+  readonly part: "manifest" | "token" | "store" | "guard";
   readonly detail: string;
   readonly error?: StrongroomError;
 }
@@ -41,8 +43,8 @@ async function checkToken(config: ServiceConfig, site: Site): Promise<void> {
   }
 }
 
-async function checkStore(config: ServiceConfig): Promise<void> {
-  const store = await openStore(config.store, config.site);
+async function checkWrites(opening: Promise<RecordStore>): Promise<void> {
+  const store = await opening;
   try {
     await store.check();
   } finally {
@@ -53,9 +55,11 @@ async function checkStore(config: ServiceConfig): Promise<void> {
 /** @throws config-invalid, manifest-invalid: without these there is nothing to check */
 export async function checkService(config: ServiceConfig): Promise<readonly CheckResult[]> {
   const site = await readSite(config);
+  const { guard } = config;
   return [
     { part: "manifest", detail: `fleet ${config.fleet}, site ${config.site}` },
     await attempt("token", "has the manifest's keys", () => checkToken(config, site)),
-    await attempt("store", "takes writes", () => checkStore(config)),
+    await attempt("store", "takes writes", () => checkWrites(openStore(config.store, config.site))),
+    ...(guard ? [await attempt("guard", "takes writes", () => checkWrites(openLmdbStore(guard)))] : []),
   ];
 }

@@ -45,7 +45,7 @@ export type Overrides = {
   readonly [K in keyof ServiceConfig]?: ServiceConfig[K] extends object ? object | false | number : unknown;
 };
 
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
