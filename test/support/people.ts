@@ -1,14 +1,13 @@
 /**
- * People who use a vault while it is being killed, and who remember what they were promised: what was acknowledged,
- * what may have happened without their being told, and every element that they sent to be evaluated.
+ * People who use a vault, or a fleet, while it is being killed, and who remember what they were promised: what was
+ * acknowledged, what may have happened without their being told, and every element that they sent to be evaluated.
  */
 import { createECDH, randomBytes, randomUUID } from "node:crypto";
 import { concat, equal } from "../../src/base/bytes.ts";
 import { compressPoint, decompressPoint } from "../../src/crypto/node/p256.ts";
 import type { Answers, Operation, VaultRequest, WireError } from "../../src/wire/messages.ts";
-import { recover, register, type Seen } from "./flow.ts";
-import { exchange, type Target } from "./sealed.ts";
-import type { Site } from "./service.ts";
+import { type FlowTarget, recover, register, type Seen } from "./flow.ts";
+import { exchange } from "./sealed.ts";
 
 /** A registration as its owner knows it. */
 interface Promised {
@@ -43,17 +42,19 @@ export class Person {
   /** The attempts that were answered, and how many the answer said were left. */
   readonly answered: { readonly seq: number; readonly attemptsLeft: number }[] = [];
   destroyed = false;
-  readonly #site: Site;
+  readonly #site: FlowTarget;
 
-  constructor(site: Site) {
+  /** @param site or, with a route, sites */
+  constructor(site: FlowTarget) {
     this.#site = site;
   }
 
-  #target(mark: Mark | undefined): Site & Target {
-    const { url, manifest, issueToken } = this.#site;
+  #target(mark: Mark | undefined): FlowTarget {
+    if (!mark) return this.#site;
     const headers = (operation: VaultRequest["op"]): Record<string, string> =>
-      operation === mark?.operation ? { "x-test-kill": mark.at } : {};
-    return { ...this.#site, url, manifest, issueToken, headers };
+      operation === mark.operation ? { "x-test-kill": mark.at } : {};
+    const { url, manifest, issueToken } = this.#site;
+    return { url, manifest, issueToken, headers };
   }
 
   async register(mark?: Mark): Promise<void> {

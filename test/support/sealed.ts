@@ -18,6 +18,10 @@ export interface Target {
   readonly site?: string | undefined;
   /** HTTP headers to send with a request of that operation. */
   readonly headers?: (operation: VaultRequest["op"]) => Record<string, string>;
+  /** Gives up on a request. */
+  readonly signal?: AbortSignal;
+  /** Chooses the site for each request, and another one where that does not help. */
+  readonly route?: <R extends VaultRequest>(request: R) => Promise<Exchange<R>>;
 }
 
 export interface SealedRequest {
@@ -32,11 +36,17 @@ export function seal({ manifest, site }: Target, plaintext: Uint8Array): Promise
   return sealEnvelope({ fleet: manifest.fleet, kid: fromHex(key.kid), publicKey, plaintext });
 }
 
-export function post(url: string, body: Uint8Array, headers: Record<string, string> = {}): Promise<Response> {
+export function post(
+  url: string,
+  body: Uint8Array,
+  headers: Record<string, string> = {},
+  signal?: AbortSignal,
+): Promise<Response> {
   return fetch(`${url}/v1/vault`, {
     method: "POST",
     headers: { "content-type": ENVELOPE_CONTENT_TYPE, ...headers },
     body: Uint8Array.from(body),
+    ...(signal ? { signal } : {}),
   });
 }
 
@@ -49,8 +59,9 @@ export interface Exchange<R extends VaultRequest> {
 
 /** One request without retries; the answer must be sealed. */
 export async function exchange<R extends VaultRequest>(target: Target, request: R): Promise<Exchange<R>> {
+  if (target.route) return target.route(request);
   const envelope = await seal(target, encodeRequest(request));
-  const response = await post(target.url, envelope.body, target.headers?.(request.op));
+  const response = await post(target.url, envelope.body, target.headers?.(request.op), target.signal);
   const sealed = new Uint8Array(await response.arrayBuffer());
   if (response.status !== 200) throw new Error(`answered in the clear: ${Buffer.from(sealed).toString()}`);
   const operation: R["op"] = request.op;
