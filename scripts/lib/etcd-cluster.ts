@@ -74,6 +74,8 @@ export interface EtcdCluster {
   cont(member: number): void;
   /** Starts a member that was killed; resolves when it answers. */
   restart(member: number): Promise<void>;
+  /** A member's disk is lost: it leaves the cluster, joins it with an empty one, and answers when it has caught up. */
+  rejoin(member: number): Promise<void>;
   /** Kills every member and, if the directory is a temporary one, deletes it. */
   close(): Promise<void>;
 }
@@ -87,7 +89,8 @@ interface Layout {
 function bindable(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", () => resolve(false));
+    // An address that is not here is that of a network namespace, which is the cluster's alone.
+    server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "EADDRNOTAVAIL"));
     server.listen(port, host, () => server.close(() => resolve(true)));
   });
 }
@@ -138,8 +141,8 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
   };
   process.once("exit", killAll);
 
-  async function start(i: number): Promise<void> {
-    const command = await memberCommand(i, members, { dir, token, pki, clients, peers }, options);
+  async function start(i: number, state: "new" | "existing" = "new"): Promise<void> {
+    const command = await memberCommand(i, members, { dir, token, pki, clients, peers, state }, options);
     const log = openSync(join(dir, `${members[i]?.name}.log`), "a");
     const [program = "etcd", ...args] = options.launch?.(i, command) ?? command;
     const child = spawn(program, args, { stdio: ["ignore", log, log], env: { PATH: process.env.PATH } });
@@ -189,6 +192,22 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
       child.kill(signal);
       await gone;
     }
+  }
+
+  /** etcd refuses a known member with an empty disk: it may have promised what it has forgotten. */
+  async function rejoin(i: number): Promise<void> {
+    const { name = "", peerUrl = "" } = members[i] ?? {};
+    const other = processes.findIndex((child, m) => m !== i && child !== undefined);
+    await end(i, "SIGKILL");
+    rmSync(join(dir, name), { recursive: true, force: true });
+    const listed = await etcdctl(["member", "list"], other);
+    const id = listed.split("\n").find((line) => line.includes(peerUrl));
+    const change = (...args: string[]): Promise<string> =>
+      untilItWorks(`member ${args[0]}`, () => etcdctl(["member", ...args], other));
+    await change("remove", id?.split(",")[0] ?? "");
+    await change("add", name, `--peer-urls=${peerUrl}`);
+    await start(i, "existing");
+    await untilItWorks(`member ${i} to catch up`, () => etcdctl(["get", prefix], i));
   }
 
   async function close(): Promise<void> {
@@ -262,6 +281,7 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
       await start(i);
       await untilItWorks(`restarting member ${i}`, () => etcdctl(["get", prefix, "--consistency=s"], i));
     },
+    rejoin,
     close,
   };
 }
@@ -270,13 +290,20 @@ export async function startEtcdCluster(options: EtcdClusterOptions = {}): Promis
 async function memberCommand(
   i: number,
   members: readonly EtcdMember[],
-  place: { dir: string; token: string; pki: string; clients: Authority; peers: Authority },
+  place: {
+    dir: string;
+    token: string;
+    pki: string;
+    clients: Authority;
+    peers: Authority;
+    state: "new" | "existing";
+  },
   options: EtcdClusterOptions,
 ): Promise<readonly string[]> {
   const member = members[i];
   if (member === undefined) throw new Error(`there is no member ${i}`);
   const { name, clientUrl, peerUrl } = member;
-  const { dir, token, pki, clients, peers } = place;
+  const { dir, token, pki, clients, peers, state } = place;
   const host = new URL(clientUrl).hostname.replace(/^\[|\]$/g, "");
   const usage = ["serverAuth", "clientAuth"] as const;
   const server = await certificate(pki, `server-${name}`, clients, {}, usage, [host]);
@@ -287,7 +314,7 @@ async function memberCommand(
     ...["--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl],
     ...["--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl],
     ...["--initial-cluster", members.map((m) => `${m.name}=${m.peerUrl}`).join(",")],
-    ...["--initial-cluster-token", token, "--initial-cluster-state", "new"],
+    ...["--initial-cluster-token", token, "--initial-cluster-state", state],
     ...["--heartbeat-interval", `${options.heartbeatMs ?? 100}`],
     ...["--election-timeout", `${options.electionTimeoutMs ?? 1000}`, "--pre-vote"],
     ...["--quota-backend-bytes", `${options.quotaBytes ?? 8 * 2 ** 30}`],

@@ -30,7 +30,9 @@ export interface FleetOptions {
   readonly hosts?: readonly string[];
   /** Wraps the command of a service, e.g. in `ip netns exec …`. */
   readonly launch?: (site: number, command: readonly string[]) => readonly string[];
-  /** Environment of a site's service, besides that of its token. */
+  /** The PKCS#11 module through which services see their tokens; SoftHSM's own by default. */
+  readonly module?: string;
+  /** Environment of a site's service, besides that of its token; read at each of its starts. */
   readonly env?: (site: number) => Readonly<Record<string, string>>;
 }
 
@@ -96,7 +98,11 @@ export async function startFleet(options: FleetOptions): Promise<TestFleet> {
       fleet: FLEET,
       site: name,
       listen: { host: url.hostname, port: Number(url.port) },
-      token: { uri: hsm?.uri, profile: "softhsm2", workers: 1 },
+      token: {
+        uri: hsm?.uri.replace(hsm.module, options.module ?? hsm.module),
+        profile: "softhsm2",
+        workers: 1,
+      },
       store: {
         etcd: {
           prefix: etcd.prefix,
