@@ -71,7 +71,8 @@ export async function openFleetParts(options: FleetPartsOptions): Promise<FleetP
   const { config, site, pool, store, verifier, log, metrics } = options;
   const { fleet, policy, sites } = site.manifest;
   const { threshold } = policy;
-  const guardTable = config.guard && threshold > 1 ? await openLmdbStore(config.guard) : guardless();
+  const guardTable =
+    config.guard && threshold > 1 ? metrics.observeGuard(await openLmdbStore(config.guard)) : guardless();
   const manifest = toHex(createHash("sha256").update(site.manifestBytes).digest());
   const service: SiteService = createSiteService({
     fleet,

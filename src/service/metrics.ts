@@ -21,6 +21,8 @@ export interface ServiceMetrics {
   readonly tokenStep: (op: string, outcome: string, seconds: number) => void;
   /** The same store, with the time of its calls observed. */
   observeStore(store: RecordStore): RecordStore;
+  /** The same for the guard's table, which is a store of its own. */
+  observeGuard(table: RecordStore): RecordStore;
   /** A request to another site. */
   readonly peerCall: (site: string, op: string, outcome: string, seconds: number) => void;
   /** Shares of a site that had to be asked of others. */
@@ -75,6 +77,13 @@ export function createMetrics(): ServiceMetrics {
     buckets: STEP_SECONDS,
     registers,
   });
+  const guardSeconds = new Histogram({
+    name: "strongroom_guard_seconds",
+    help: "Time of a call to the guard's table",
+    labelNames: ["call", "outcome"],
+    buckets: STEP_SECONDS,
+    registers,
+  });
   const peerSeconds = new Histogram({
     name: "strongroom_peer_seconds",
     help: "Time of a request to another site",
@@ -99,10 +108,12 @@ export function createMetrics(): ServiceMetrics {
     });
   };
 
-  async function timed<T>(call: string, work: Promise<T>): Promise<T> {
+  type StoreSeconds = typeof storeSeconds;
+
+  async function timed<T>(histogram: StoreSeconds, call: string, work: Promise<T>): Promise<T> {
     const start = performance.now();
     const done = (outcome: string): void =>
-      storeSeconds.observe({ call, outcome }, (performance.now() - start) / 1000);
+      histogram.observe({ call, outcome }, (performance.now() - start) / 1000);
     try {
       const result = await work;
       done("ok");
@@ -112,6 +123,14 @@ export function createMetrics(): ServiceMetrics {
       throw error;
     }
   }
+
+  const observed = (histogram: StoreSeconds, store: RecordStore): RecordStore => ({
+    get: (id) => timed(histogram, "get", store.get(id)),
+    compareAndSwap: (id, expected, value) =>
+      timed(histogram, "compare-and-swap", store.compareAndSwap(id, expected, value)),
+    check: () => timed(histogram, "check", store.check()),
+    close: () => store.close(),
+  });
 
   return {
     registry,
@@ -124,13 +143,8 @@ export function createMetrics(): ServiceMetrics {
     tokenStep: (step, outcome, seconds) => stepSeconds.observe({ step, outcome }, seconds),
     peerCall: (site, request, outcome, seconds) => peerSeconds.observe({ site, request, outcome }, seconds),
     replacement: (why) => replacements.inc({ why }),
-    observeStore: (store) => ({
-      get: (id) => timed("get", store.get(id)),
-      compareAndSwap: (id, expected, value) =>
-        timed("compare-and-swap", store.compareAndSwap(id, expected, value)),
-      check: () => timed("check", store.check()),
-      close: () => store.close(),
-    }),
+    observeStore: (store) => observed(storeSeconds, store),
+    observeGuard: (table) => observed(guardSeconds, table),
     observeToken(health) {
       gauge("strongroom_token_queue_depth", "Calls that wait for a token worker", () => health().queued);
       gauge("strongroom_token_workers_ready", "Token workers that can be used", () => health().workersReady);
