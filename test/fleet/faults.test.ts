@@ -155,13 +155,16 @@ function* plan(): Generator<() => Promise<Fault> | Fault> {
   for (;;) yield* pick(FAULTS, FAULTS.length);
 }
 
-async function untilServed(what: string): Promise<void> {
+/** @returns how long that took, milliseconds */
+async function untilServed(what: string): Promise<number> {
   const { served } = cast;
-  const deadline = performance.now() + UNSERVED_MS;
+  const start = performance.now();
+  const deadline = start + UNSERVED_MS;
   while (cast.served === served) {
     if (performance.now() > deadline) throw new Error(`${what}: nobody was served`);
     await sleep(50);
   }
+  return performance.now() - start;
 }
 
 async function rounds(): Promise<void> {
@@ -172,17 +175,16 @@ async function rounds(): Promise<void> {
     const start = performance.now();
     const { length } = cast.history;
     await fault.begin();
+    const first = fault.serves ? await untilServed(fault.what) : 0;
     await sleep(FAULT_MS);
-    if (fault.serves) await untilServed(fault.what);
     const during = cast.history.length;
     await fault.end();
     await fleet.whenReady();
     await untilServed(`after ${fault.what}`);
     await sleep(HEALED_MS);
     const took = ((performance.now() - start) / SECOND).toFixed(1);
-    say(
-      `${round}: ${fault.what}: ${during - length} acts, ${cast.history.length - during} healed, ${took} s`,
-    );
+    const acts = `${during - length} acts, the first served after ${Math.round(first)} ms`;
+    say(`${round}: ${fault.what}: ${acts}; ${cast.history.length - during} healed; ${took} s`);
   }
 }
 
