@@ -68,7 +68,7 @@ describe("a fleet of five, three of which evaluate", () => {
     expect(shares).toStrictEqual(world.sets.map(({ share }) => share));
     expect(asked().size).toBe(3);
     expect(asked().has(0)).toBe(true);
-    expect([...asked().values()].map(({ length }) => length).sort()).toStrictEqual([3, 3, 4]);
+    expect([...asked().values()].map(({ length }) => length).sort((a, b) => a - b)).toStrictEqual([3, 3, 4]);
   });
 
   test("asks the same sites for the same account again, and no peer that is far or not live", async () => {
