@@ -23,6 +23,8 @@ const ROUNDS = Number(process.env.STRONGROOM_FAULT_ROUNDS ?? 5);
 /** Of the faults; give it to repeat them. */
 const SEED = Number(process.env.STRONGROOM_TEST_SEED ?? Date.now() % 1_000_000);
 const DELAY_MS = 3;
+/** Five tokens, fifteen processes: seconds on an idle machine. */
+const SET_UP_MS = 300_000;
 const FAULT_MS = 3_500;
 const HEALED_MS = 1_500;
 /** A request that nobody waits for any more is over by then. */
@@ -63,7 +65,7 @@ beforeAll(async () => {
     }),
   });
   cast = createCast(fleet, 4, 4);
-});
+}, SET_UP_MS);
 afterAll(async () => {
   await fleet?.close();
   network?.remove();
@@ -100,7 +102,7 @@ const FAULTS: readonly (() => Promise<Fault> | Fault)[] = [
   () => {
     const dead = pick(all, 2);
     return {
-      what: `kill -9 of ${dead}`,
+      what: `kill -9 of ${dead.join()}`,
       serves: true,
       begin: async () => {
         await Promise.all(dead.flatMap((site) => [fleet.kill9(site), fleet.etcd.kill9(site)]));
@@ -112,7 +114,10 @@ const FAULTS: readonly (() => Promise<Fault> | Fault)[] = [
   },
   () => {
     const cut = pick(all, 2);
-    return { what: `cut of ${cut}`, serves: true, begin: () => cut.forEach(network.isolate), end: heal };
+    const begin = (): void => {
+      for (const site of cut) network.isolate(site);
+    };
+    return { what: `cut of ${cut.join()}`, serves: true, begin, end: heal };
   },
   async () => {
     const leader = await fleet.etcd.leader();
