@@ -86,10 +86,10 @@ export interface LoadClient {
   close(): void;
 }
 
-export function createLoadClient(url: string, manifest: Manifest): LoadClient {
+/** @param site who is asked, by its place in the manifest */
+export function createLoadClient(url: string, manifest: Manifest, site: number = 0): LoadClient {
   const { fleet } = manifest;
-  const site = manifest.sites[0]?.name ?? "";
-  const session = manifestKey(manifest, "session", site);
+  const session = manifestKey(manifest, "session", manifest.sites[site]?.name);
   const kid = fromHex(session.kid);
   const hpke = hpkeContext(fleet, fromHex(session.publicKey));
   const akePoint = fromHex(manifestKey(manifest, "ake").publicKey);

@@ -1,14 +1,20 @@
 /**
- * Measures the vault against its token's own raw rate, in one run on one machine.
+ * Measures the vault against what it builds on, in one run on one machine: a fleet of one against its token's raw
+ * rate, and fleets of several sites (--fleet) also against their etcd cluster; and that cluster as its records grow (--records).
  *
  *   scripts/bench [--json] [--seconds N] [--operations N] [--accounts N]
+ *   scripts/bench --fleet [--sites 1,3,5] [--json] [--seconds N]
+ *   scripts/bench --records N [--sites N] [--json] [--seconds N]
  *
  * --seconds: how long each phase is measured; --operations: how many operations the memory is watched over.
  */
 import { parseArgs } from "node:util";
 import { printJson, say } from "../../src/cli/terminal.ts";
+import { benchFleets } from "./fleet.ts";
+import { describeFleets, describeGrowth } from "./fleet-report.ts";
 import { benchOneSite } from "./one-site.ts";
 import { describeOneSite } from "./one-site-report.ts";
+import { benchGrowth } from "./record-growth.ts";
 
 const { values } = parseArgs({
   options: {
@@ -16,12 +22,34 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "10" },
     operations: { type: "string", default: "20000" },
     accounts: { type: "string", default: "2000" },
+    fleet: { type: "boolean", default: false },
+    records: { type: "string" },
+    sites: { type: "string" },
   },
 });
-const report = await benchOneSite({
-  seconds: Number(values.seconds),
-  operations: Number(values.operations),
-  accounts: Number(values.accounts),
-});
-say(`\n${describeOneSite(report)}`);
+const seconds = Number(values.seconds);
+
+async function bench(): Promise<unknown> {
+  if (values.records !== undefined) {
+    const report = await benchGrowth(Number(values.sites ?? 3), Number(values.records), seconds);
+    say(`\n${describeGrowth(report)}`);
+    return report;
+  }
+  if (values.fleet) {
+    const sizes = (values.sites ?? "1,3,5").split(",").map(Number);
+    const report = await benchFleets(sizes, seconds);
+    say(`\n${describeFleets(report)}`);
+    return report;
+  }
+  const { operations, accounts } = values;
+  const report = await benchOneSite({
+    seconds,
+    operations: Number(operations),
+    accounts: Number(accounts),
+  });
+  say(`\n${describeOneSite(report)}`);
+  return report;
+}
+
+const report = await bench();
 if (values.json) printJson(report);
