@@ -64,11 +64,14 @@ export interface SiteStatus {
 }
 
 export interface SiteService {
-  /** @throws unauthorized, invalid-request; token errors */
+  /** @throws unauthorized, invalid-request; guard-refused for a generation that is complete already; token errors */
   create(request: CreateShares): Promise<CreatedShares>;
-  /** @throws unauthorized; guard-refused; record-corrupt for a tag that does not verify; token and store errors */
+  /**
+   * @throws unauthorized, invalid-request; guard-refused (details.reason), rate-limited (details.retryAfter);
+   *   record-corrupt for a tag that does not verify; token and store errors
+   */
   evaluate(request: EvaluateShares): Promise<EvaluatedShares>;
-  /** @throws record-corrupt; store errors */
+  /** @throws invalid-request where none of the shares is the site's; record-corrupt; token and store errors */
   announce(request: Announcement): Promise<void>;
   status(): Promise<SiteStatus>;
 }
