@@ -165,6 +165,8 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
           request,
           shares.map(({ share }) => share),
         );
+        // Whoever holds a share can tag it for any generation: only all of them include one that a minority lacks.
+        if (shares.length !== held.size) throw invalid("an announcement has every share that its site holds");
         await guard.announce(request, () => verifyTags(request, shares));
       }),
 

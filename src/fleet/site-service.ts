@@ -46,7 +46,7 @@ export interface EvaluatedShares {
 
 /** A finished registration: from now on the site refuses lower generations of the record. */
 export interface Announcement extends SharePolicy {
-  /** Every share of the record whose tag the receiving site can verify. */
+  /** Every share of the record whose keys the receiving site holds; fewer are refused. */
   readonly shares: readonly Share[];
 }
 

@@ -213,6 +213,9 @@ describe("announce", () => {
     await expect(site.service.announce({ ...owner.policy(), shares: missing })).rejects.toThrow(
       code("invalid-request"),
     );
+    // Any other holder of that one could have tagged it for any generation.
+    const part = { ...announcement(), shares: held.slice(0, 1) };
+    await expect(site.service.announce(part)).rejects.toThrow(code("invalid-request"));
     for (const forged of [
       { ...announcement(), shares: spoilt(held) },
       { ...announcement(), generation: 9 },
