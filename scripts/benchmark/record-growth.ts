@@ -20,7 +20,7 @@ const FIRST_STEP = 1_000;
 const BATCH = 100;
 const BATCHES_AT_ONCE = 4;
 /** Records that swaps and reads choose from; a sample, so that the ids of a million need not be kept. */
-const SAMPLE = 4_096;
+const SAMPLE = 512;
 /** Filling leaves the members with log entries to apply and pages to write. */
 const SETTLE_MS = 2_000;
 

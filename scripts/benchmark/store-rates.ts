@@ -39,7 +39,7 @@ export async function storeRates(
   sites: readonly string[],
   recordBytes: number,
   ms: number,
-  ids: readonly Uint8Array[] = Array.from({ length: 1_024 }, () => randomBytes(32)),
+  ids: readonly Uint8Array[] = Array.from({ length: 512 }, () => randomBytes(32)),
 ): Promise<StoreRates> {
   const stores: RecordStore[] = [];
   try {
