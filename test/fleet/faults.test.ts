@@ -29,8 +29,8 @@ const FAULT_MS = 3_500;
 const HEALED_MS = 1_500;
 /** A request that nobody waits for any more is over by then. */
 const SETTLED_MS = 6_000;
-/** Without a majority's help there is no excuse for not serving this long. */
-const UNSERVED_MS = 25_000;
+/** A fleet with a majority that serves nobody for so long does not serve, however busy the machine is. */
+const UNSERVED_MS = 60_000;
 const SECOND = 1_000;
 const JUMPS = [-3, 3, -90, 90, -900, 900, -86_400, 86_400].map((seconds) => seconds * SECOND);
 

@@ -13,8 +13,8 @@ import type { FlowTarget } from "./flow.ts";
 import { Person } from "./people.ts";
 import { exchange } from "./sealed.ts";
 
-const TRY_MS = 3_000;
-const PATIENCE_MS = 20_000;
+const TRY_MS = 6_000;
+const PATIENCE_MS = 30_000;
 const PAUSE_MS = 40;
 
 /** What another site may see differently: it reaches others, or has another clock. */
