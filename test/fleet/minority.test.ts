@@ -31,7 +31,7 @@ import { exchange } from "../support/sealed.ts";
 import { withToken } from "../support/site-steps.ts";
 import { randomPoint } from "../support/vault-world.ts";
 
-/** A fleet starts in a quarter of a minute, on a machine that does nothing else. */
+/** Making the keys of a whole fleet takes long on a machine that has much else to do. */
 const START_MS = 300_000;
 const MAX_ATTEMPTS = 3;
 const NONE = new Uint8Array(0);
