@@ -24,7 +24,9 @@ interface DemoSite {
 async function sitesIn(dir: string, count: number, firstPort: number): Promise<readonly DemoSite[]> {
   const layout = join(dir, "ports.json");
   const fresh = (): Promise<readonly number[]> =>
-    Promise.all(Array.from({ length: count }, (_, i) => (firstPort === 0 ? freePort() : firstPort + i)));
+    Promise.all(
+      Array.from({ length: count }, async (_, i) => (firstPort === 0 ? freePort() : firstPort + i)),
+    );
   const ports: readonly number[] = existsSync(layout)
     ? JSON.parse(readFileSync(layout, "utf8"))
     : await fresh();

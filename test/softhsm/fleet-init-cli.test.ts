@@ -157,7 +157,7 @@ describe("refused before a token is touched", () => {
       (c) => ({ ...c, treshold: 2 }),
       /unknown key "treshold" — did you mean "threshold"/,
     ],
-    ["no manifest", ({ manifest: _, ...c }) => c, /manifest: is missing — write the path/],
+    ["no manifest", (c) => ({ ...c, manifest: undefined }), /manifest: is missing — write the path/],
     [
       "a PIN in the file",
       (c) => ({ ...c, sites: [{ ...site(0), token: { ...site(0).token, pin: "1234" } }, site(1), site(2)] }),
@@ -195,9 +195,9 @@ test("the file that --help shows can be read, the majority being the threshold w
 test("a security officer's PIN that is nowhere is asked for by name, not at a terminal", async () => {
   const bare = await blankFleetTokens({ sites: 3, threshold: 2 });
   try {
-    const sites = bare.config.sites.map(({ token: { soPinSource: _, ...token }, ...one }) => ({
+    const sites = bare.config.sites.map(({ token, ...one }) => ({
       ...one,
-      token,
+      token: { ...token, soPinSource: undefined },
     }));
     writeFileSync(file, stringify({ ...bare.config, sites }));
     const { error } = await init();

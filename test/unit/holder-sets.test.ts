@@ -32,7 +32,9 @@ describe.each(fleets)("%i sites, threshold %i", (sites, threshold) => {
     const texts = sets.map(({ excluded }) => excluded.join(""));
     expect(texts).toEqual([...texts].sort());
     for (const { excluded, holders } of sets)
-      expect([...excluded, ...holders].sort((a, b) => a - b)).toEqual(Array.from({ length: sites }, (_, i) => i));
+      expect([...excluded, ...holders].sort((a, b) => a - b)).toEqual(
+        Array.from({ length: sites }, (_, i) => i),
+      );
   });
 
   test("every key that travels is made by one of its holders, the lead site makes ake and record", () => {
