@@ -6,8 +6,10 @@
  * beyond `maxAttempts` after the last success that was proved to it by a receipt. So whatever is replayed, rolled back
  * or forged, between two proven successes this site evaluates at most `maxAttempts` elements of a generation.
  *
- * The policy is part of the memory because its tag alone proves little: any site can have shares made for a
- * generation under a receipt key of its own, and would raise `base` with receipts of its own.
+ * The policy is part of the memory because a tag alone proves little: any site can have shares made for a generation
+ * under a receipt key of its own, and would raise `base` with receipts of its own. And whoever holds a share can tag
+ * it for any generation, so a generation is new to a site only with the tags of all shares that it holds: no minority
+ * can make all of them.
  */
 import { equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
@@ -81,24 +83,24 @@ function begun(entry: GuardEntry | undefined, generation: number, policy: Uint8A
   return { generation, policy, base: 0, floor: 0, used: [], spent };
 }
 
+/** Whether a site has no memory of the request's generation: it then takes none of it on the request's word. */
+export function isNew(entry: GuardEntry | undefined, request: { readonly generation: number }): boolean {
+  return entry === undefined || request.generation > entry.generation;
+}
+
 /**
- * The memory of a site that has none of this record. The number asked for has just been made durable by whoever
- * asks, so the store must have it; all others may have been evaluated when this site had another memory.
+ * The memory of a site that has none of the attempt's generation. The number asked for has just been made durable by
+ * whoever asks, so the store must have it; all others may have been evaluated when this site had another memory.
  *
+ * @param stored an active record, whose shares have verified by the time that anything is evaluated
  * @throws guard-refused
  */
-export function firstSight(stored: StoredState, attempt: Attempt): GuardEntry {
+export function firstSight(entry: GuardEntry | undefined, stored: StoredState, attempt: Attempt): GuardEntry {
   if (stored.generation !== attempt.generation) throw refused("generation");
   if (!equal(stored.policy, attempt.policy)) throw refused("policy");
   const { seq, element } = attempt;
   if (seq > stored.seq) throw refused("skipped");
-  const { generation, policy } = stored;
-  return { generation, policy, base: 0, floor: stored.seq, used: [{ seq, element }], spent: [] };
-}
-
-/** Whether the entry would take its policy from the request: only from one whose tags have verified. */
-export function needsTags(entry: GuardEntry | undefined, request: { readonly generation: number }): boolean {
-  return entry === undefined || request.generation > entry.generation;
+  return { ...begun(entry, stored.generation, stored.policy), floor: stored.seq, used: [{ seq, element }] };
 }
 
 /** `base` as far as it is proved; attempts up to it are of no more use to anybody. */
@@ -126,18 +128,16 @@ function spend(entry: GuardEntry, attempt: Attempt, now: number): readonly Spent
  * The entry once the attempt may be evaluated; it must be durable before that. The very same entry comes back
  * where nothing changes: the OPRF is deterministic, so the same element again tells nobody anything new.
  *
- * @param entry what is remembered, or `firstSight`
+ * @param entry what is remembered of the generation, or its `firstSight`
  * @param now   milliseconds since the Unix epoch
  * @throws guard-refused with details.reason; unauthorized; rate-limited (details.retryAfter, seconds)
  */
 export function admit(entry: GuardEntry, attempt: Attempt, now: number): GuardEntry {
-  if (attempt.generation < entry.generation) throw refused("generation");
-  const current =
-    attempt.generation > entry.generation ? begun(entry, attempt.generation, attempt.policy) : entry;
-  if (!equal(current.policy, attempt.policy)) throw refused("policy");
+  if (attempt.generation !== entry.generation) throw refused("generation");
+  if (!equal(entry.policy, attempt.policy)) throw refused("policy");
   if (attempt.seq <= attempt.base) throw refused("range");
 
-  const raised = raiseBase(current, attempt);
+  const raised = raiseBase(entry, attempt);
   const { seq, element } = attempt;
   if (seq <= raised.base) throw refused("proven");
   if (seq > raised.base + attempt.maxAttempts) throw refused("beyond");

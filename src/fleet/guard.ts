@@ -9,9 +9,8 @@ import type { Clock } from "../base/clock.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import type { RecordStore, Versioned } from "../store/record-store.ts";
-import type { SharePolicy } from "../vault/evaluator.ts";
 import { keyedMutex } from "../vault/keyed-mutex.ts";
-import type { VaultRecord } from "../vault/record.ts";
+import type { Share, VaultRecord } from "../vault/record.ts";
 import { receiptMessage } from "../wire/transcripts.ts";
 import { decodeGuardEntry, encodeGuardEntry } from "./guard-codec.ts";
 import {
@@ -20,27 +19,29 @@ import {
   announced,
   firstSight,
   type GuardEntry,
-  needsTags,
+  isNew,
   refused,
 } from "./guard-rules.ts";
-import type { EvaluateShares } from "./site-service.ts";
+import type { Announcement, EvaluateShares } from "./site-service.ts";
+
+/** Throws unless the list has every share of a record that this site holds, and their tags verify. */
+export type VerifyShares = (shares: readonly Share[]) => Promise<void>;
 
 export interface Guard {
   /**
    * Makes the attempt durable, or recognises it.
    *
-   * @param verifyTags throws unless the tags of the request's shares verify; called where the guard is about to take
-   *   the request's word for a generation and its policy
+   * @param verify called with the record's shares where its generation is new to this site
    * @throws guard-refused (details.reason), unauthorized, rate-limited (details.retryAfter); record-corrupt; what
-   *   verifyTags throws; store errors
+   *   `verify` throws; store errors
    */
-  admit(request: EvaluateShares, verifyTags: () => Promise<void>): Promise<void>;
+  admit(request: EvaluateShares, verify: VerifyShares): Promise<void>;
   /**
    * From now on lower generations of the record are refused.
-   * @param verifyTags as for `admit`
-   * @throws record-corrupt; what verifyTags throws; store errors
+   * @param verify called with the announced shares where their generation is new to this site
+   * @throws record-corrupt; what `verify` throws; store errors
    */
-  announce(policy: SharePolicy, verifyTags: () => Promise<void>): Promise<void>;
+  announce(announcement: Announcement, verify: VerifyShares): Promise<void>;
   /**
    * Whether shares of this generation may still be made: not where the generation has been seen complete, since a
    * registration with other shares would never be evaluated here.
@@ -103,11 +104,19 @@ export function createGuard(options: GuardOptions): Guard {
     };
   }
 
-  async function entryFromStore(recordId: Uint8Array, attempt: Attempt): Promise<GuardEntry> {
+  async function admitNew(
+    entry: GuardEntry | undefined,
+    attempt: Attempt,
+    { recordId, verify }: { readonly recordId: Uint8Array; readonly verify: VerifyShares },
+  ): Promise<GuardEntry> {
     const record = await options.readRecord(recordId);
     if (!record?.registration) throw refused("record");
     const { generation, registration } = record;
-    return firstSight({ generation, policy: policyHash(registration), seq: registration.seq }, attempt);
+    const stored = { generation, policy: policyHash(registration), seq: registration.seq };
+    const next = admit(firstSight(entry, stored, attempt), attempt, clock.now());
+    // After the rules, which cost nothing: a request that is refused anyway does not reach the token.
+    await verify(registration.shares);
+    return next;
   }
 
   const entryOf = (id: Uint8Array, found: Versioned | undefined): GuardEntry | undefined =>
@@ -133,21 +142,20 @@ export function createGuard(options: GuardOptions): Guard {
   }
 
   return {
-    admit(request, verifyTags) {
+    admit(request, verify) {
       const attempt = attemptOf(request);
-      return update(request.recordId, async (entry) => {
-        const known = entry ?? (await entryFromStore(request.recordId, attempt));
-        const next = admit(known, attempt, clock.now());
-        // After the rule, which costs nothing: a request that is refused anyway does not reach the token.
-        if (needsTags(entry, attempt)) await verifyTags();
-        return next;
-      });
+      const { recordId } = request;
+      return update(recordId, async (entry) =>
+        entry && !isNew(entry, attempt)
+          ? admit(entry, attempt, clock.now())
+          : admitNew(entry, attempt, { recordId, verify }),
+      );
     },
-    announce(policy, verifyTags) {
-      const { recordId, generation } = policy;
+    announce(announcement, verify) {
+      const { recordId, generation, shares } = announcement;
       return update(recordId, async (entry) => {
-        if (needsTags(entry, policy)) await verifyTags();
-        return announced(entry, { generation, policy: policyHash(policy) });
+        if (isNew(entry, announcement)) await verify(shares);
+        return announced(entry, { generation, policy: policyHash(announcement) });
       });
     },
     async mayCreate(recordId, generation) {

@@ -88,14 +88,23 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
       throw new StrongroomError("unauthorized", "the account token is another account's");
   }
 
-  /** The same check as inside an evaluation, for where nothing may be evaluated yet. @throws record-corrupt */
-  async function verifyTags(policy: SharePolicy, shares: readonly Share[]): Promise<void> {
+  /**
+   * The same check as inside an evaluation, for all shares that this site holds. Some of them would not do: whoever
+   * holds a share can tag it for any generation, and only all of them include one that a minority of sites lacks.
+   *
+   * @throws record-corrupt
+   */
+  async function verifyTags(policy: SharePolicy, all: readonly Share[]): Promise<void> {
+    const shares = all.filter(({ share }) => held.has(share));
     const steps = shares.map((share): HmacStep => {
       const { key, before, publicKey, after } = expectedTag(policy, share);
       return { op: "hmac", key, data: concat(before, publicKey, after) };
     });
     const tags = await token.run(steps);
-    if (shares.some((share, i) => !equal(share.tag, tags[i] ?? new Uint8Array(0))))
+    if (
+      shares.length !== held.size ||
+      shares.some((share, i) => !equal(share.tag, tags[i] ?? new Uint8Array(0)))
+    )
       throw new StrongroomError("record-corrupt", "a share's tag does not verify");
   }
 
@@ -141,7 +150,7 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
         );
         const points = derivationPoints(blindedElement);
         await checkAccount(accountToken, "recover", request.recordId);
-        await guard.admit(request, () => verifyTags(request, shares));
+        await guard.admit(request, (stored) => verifyTags(request, stored));
         const steps = shares.map(
           (share): EvaluateShareStep => ({
             op: "evaluate-share",
@@ -165,9 +174,8 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
           request,
           shares.map(({ share }) => share),
         );
-        // Whoever holds a share can tag it for any generation: only all of them include one that a minority lacks.
         if (shares.length !== held.size) throw invalid("an announcement has every share that its site holds");
-        await guard.announce(request, () => verifyTags(request, shares));
+        await guard.announce(request, (told) => verifyTags(request, told));
       }),
 
     async status() {

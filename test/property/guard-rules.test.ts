@@ -16,7 +16,7 @@ import {
   announced,
   firstSight,
   type GuardEntry,
-  needsTags,
+  isNew,
   type StoredState,
   TOKEN_MEMORY_MS,
 } from "../../src/fleet/guard-rules.ts";
@@ -131,11 +131,13 @@ class World {
     this.requests.unshift({ attempt, snapshot });
     const before = this.entry;
     try {
-      const known = before ?? (snapshot ? firstSight(snapshot, attempt) : undefined);
-      if (!known) return;
-      const next = admit(known, attempt, this.now);
-      if (needsTags(before, attempt) && !this.#tagsVerify(attempt.policy, attempt.generation)) return;
-      this.#write(next);
+      if (before && !isNew(before, attempt)) this.#write(admit(before, attempt, this.now));
+      else {
+        if (!snapshot) return;
+        const next = admit(firstSight(before, snapshot, attempt), attempt, this.now);
+        if (!this.#tagsVerify(attempt.policy, attempt.generation)) return;
+        this.#write(next);
+      }
     } catch (error) {
       if (!isStrongroomError(error)) throw error;
       expect(["guard-refused", "unauthorized"]).toContain(error.code);
@@ -197,7 +199,7 @@ class World {
   }
 
   #announce(generation: number, policy: Uint8Array): void {
-    if (needsTags(this.entry, { generation }) && !this.#tagsVerify(policy, generation)) return;
+    if (isNew(this.entry, { generation }) && !this.#tagsVerify(policy, generation)) return;
     this.#write(announced(this.entry, { generation, policy }));
   }
 

@@ -6,8 +6,8 @@ import {
   announced,
   firstSight,
   type GuardEntry,
+  isNew,
   MAX_SPENT_TOKENS,
-  needsTags,
   TOKEN_MEMORY_MS,
 } from "../../src/fleet/guard-rules.ts";
 
@@ -102,10 +102,17 @@ describe("generations", () => {
     expect(() => admit(fresh, attempt({ generation: 1 }), NOW)).toThrow(refusal("generation"));
   });
 
-  test("a higher one begins anew and keeps the tokens", () => {
-    const entry = admit(having(nth(1), nth(2)), nth(3, { generation: 5, policy: hash(2) }), NOW);
-    expect(entry).toMatchObject({ generation: 5, policy: hash(2), base: 0, floor: 0, used: [{ seq: 3 }] });
-    expect(() => admit(entry, nth(1, { generation: 5, policy: hash(2) }), NOW)).toThrow(code("unauthorized"));
+  test("a higher one is not taken on the request's word", () => {
+    expect(() => admit(fresh, attempt({ generation: 3 }), NOW)).toThrow(refusal("generation"));
+  });
+
+  test("a higher one that the store has begins anew and keeps the tokens", () => {
+    const changes = { generation: 5, policy: hash(2) };
+    const stored = { ...changes, seq: 3 };
+    const entry = admit(firstSight(having(nth(1), nth(2)), stored, nth(3, changes)), nth(3, changes), NOW);
+    expect(entry).toMatchObject({ ...changes, base: 0, floor: 3, used: [{ seq: 3 }] });
+    const again = nth(4, { ...changes, maxAttempts: 4, token: hash(201) });
+    expect(() => admit(entry, again, NOW)).toThrow(code("unauthorized"));
   });
 
   test("have one policy: receipts under another key raise nothing", () => {
@@ -120,17 +127,17 @@ describe("generations", () => {
     expect(announced(entry, { generation: 3, policy: hash(2) })).toMatchObject({ generation: 3, used: [] });
   });
 
-  test("are taken on somebody's word only with tags", () => {
-    expect(needsTags(undefined, attempt())).toBe(true);
-    expect(needsTags(fresh, attempt({ generation: 3 }))).toBe(true);
-    expect(needsTags(fresh, attempt())).toBe(false);
-    expect(needsTags(fresh, attempt({ generation: 1 }))).toBe(false);
+  test("are new to a site that knows none, or a lower one only", () => {
+    expect(isNew(undefined, attempt())).toBe(true);
+    expect(isNew(fresh, attempt({ generation: 3 }))).toBe(true);
+    expect(isNew(fresh, attempt())).toBe(false);
+    expect(isNew(fresh, attempt({ generation: 1 }))).toBe(false);
   });
 });
 
 describe("without a memory", () => {
   const stored = { generation: 2, policy: POLICY, seq: 2 };
-  const first = (one: Attempt): GuardEntry => admit(firstSight(stored, one), one, NOW);
+  const first = (one: Attempt): GuardEntry => admit(firstSight(undefined, stored, one), one, NOW);
 
   test("everything that the store knows counts as used, what is asked for apart", () => {
     const entry = first(nth(2));

@@ -97,21 +97,18 @@ describe("evaluate", () => {
     expect(site.steps).toStrictEqual([]);
   });
 
-  test("takes no policy from a request whose tags do not verify, and does not remember it", async () => {
-    const [, table] = opened.tables;
+  test("takes no share and no policy whose tag does not verify", async () => {
+    await site.service.announce(announcement());
+    const one = held.slice(0, 1);
     const forged = [
       await attempt({ shares: spoilt(held) }),
+      owner.request({ shares: spoilt(one) }),
       owner.request({ shares: held, generation: 2 }),
       owner.request({ shares: held, maxAttempts: 4 }),
       owner.request({ shares: held, receiptPublicKey: randomPoint() }),
     ];
-    await expect(site.service.evaluate(forged[0] ?? expect.fail())).rejects.toThrow(code("record-corrupt"));
-    expect(await table?.get(owner.id)).toBeUndefined();
-
-    await site.service.announce(announcement());
     for (const request of forged)
       await expect(site.service.evaluate(request)).rejects.toThrow(StrongroomError);
-    await expect(site.service.evaluate(forged[1] ?? expect.fail())).rejects.toThrow(code("record-corrupt"));
     expect(evaluated()).toBe(0);
     await site.service.evaluate(owner.request({ shares: held, seq: 2 }));
     expect(evaluated()).toBe(2);
@@ -176,6 +173,37 @@ describe("a record that the guard has not met", () => {
     const nothing = { ...request, recordId: unknown.id, accountToken: unknown.issue("recover") };
     await expect(site.service.evaluate(nothing)).rejects.toThrow(refusal("record"));
     expect(evaluated()).toBe(0);
+  });
+
+  test("is believed only with the tags of all shares that the site holds, and not remembered before", async () => {
+    const [, table] = opened.tables;
+    const genuine = owner.shares;
+    const one = held.slice(0, 1);
+    owner.shares = genuine.map((share) =>
+      share === held[1] ? { ...share, tag: new Uint8Array(32) } : share,
+    );
+    await expect(site.service.evaluate(await attempt({ shares: one }))).rejects.toThrow(
+      code("record-corrupt"),
+    );
+    owner.shares = genuine.filter((share) => share !== held[1]);
+    await expect(site.service.evaluate(await attempt({ shares: one }))).rejects.toThrow(
+      code("record-corrupt"),
+    );
+    expect(await table?.get(owner.id)).toBeUndefined();
+    expect(evaluated()).toBe(0);
+    owner.shares = genuine;
+    await site.service.evaluate(await attempt({ shares: one }));
+  });
+
+  test("may be of a generation that was never announced here", async () => {
+    await site.service.evaluate(await attempt());
+    await owner.register(world.evaluator(0));
+    held = owner.shares.filter(({ share }) => sharesOf(0, world.sets).includes(share));
+    const request = await attempt();
+    await owner.put(new Uint8Array(10));
+    await expect(site.service.evaluate(request)).rejects.toThrow(code("record-corrupt"));
+    await owner.store();
+    await site.service.evaluate(request);
   });
 
   test("is not evaluated while the store is away", async () => {
