@@ -66,7 +66,7 @@ export function planDistribution(shape: FleetShape, surveys: readonly SiteSurvey
     keys.filter(({ name }) => !travelling.some(({ spec }) => spec.name === name)),
   );
   for (const [site, reports] of kept.entries())
-    for (const report of reports) requireFit(nameOf(site), report);
+    for (const report of reports) if (!isHalfMade(report)) requireFit(nameOf(site), report);
 
   const discardKeys: KeyName[][] = surveys.map(() => []);
   const discardOriginals: KeyName[][] = surveys.map(() => []);
@@ -98,7 +98,7 @@ export function planDistribution(shape: FleetShape, surveys: readonly SiteSurvey
   });
   return {
     siteKeys: kept.flatMap((reports, site) =>
-      reports.some(({ state }) => state === "missing") ? [site] : [],
+      reports.some((report) => report.state === "missing" || isHalfMade(report)) ? [site] : [],
     ),
     deliveries,
     discardKeys,
@@ -108,6 +108,14 @@ export function planDistribution(shape: FleetShape, surveys: readonly SiteSurvey
         temporary.length > 0 || originals.some(({ state }) => state !== "missing"),
     ),
   };
+}
+
+/**
+ * A public half whose private one was never written: the token was stopped in the middle of making a pair. There is
+ * nothing in it to lose, so it may be made again, unless it was published.
+ */
+export function isHalfMade({ state, absent }: KeyReport): boolean {
+  return state === "broken" && absent === "private key";
 }
 
 function requireFit(site: string, { name, state, drift, problem }: KeyReport): void {

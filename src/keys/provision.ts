@@ -14,9 +14,11 @@ import { halvesProblem } from "./key-proof.ts";
 import { type KeySpec, ROLES } from "./roles.ts";
 import { type AttributeSupport, type KeyTemplates, keyTemplates, type Stage } from "./templates.ts";
 
+type Part = "private key" | "public key" | "secret key";
+
 /** One deviation, with the object that shows it. */
 interface ObjectDrift extends Drift {
-  readonly object: "private key" | "public key" | "secret key";
+  readonly object: Part;
 }
 
 /**
@@ -33,6 +35,8 @@ export interface KeyReport {
   readonly drift: readonly ObjectDrift[];
   /** What is wrong, in words, for duplicate and broken. */
   readonly problem?: string | undefined;
+  /** Of a broken pair, the half that is not there. */
+  readonly absent?: Part | undefined;
 }
 
 export interface ProvisionOptions {
@@ -41,8 +45,6 @@ export interface ProvisionOptions {
   /** Where a key stands; sealed from birth by default, as in a fleet of one. */
   readonly stage?: ((key: KeySpec) => Stage) | undefined;
 }
-
-type Part = "private key" | "public key" | "secret key";
 
 /** What the profile says about attributes; where it says nothing the standard is expected. */
 export function attributeSupport(profile: Profile): AttributeSupport {
@@ -115,7 +117,7 @@ function inspect(session: TokenSession, spec: KeySpec, templates: KeyTemplates):
   if (twice) return report("duplicate", `${twice.found.length} objects are its ${twice.part}`);
   if (counted === 0) return report("missing");
   const absent = parts.find(({ found }) => found.length === 0);
-  if (absent) return report("broken", `its ${absent.part} is missing`);
+  if (absent) return { ...report("broken", `its ${absent.part} is missing`), absent: absent.part };
 
   const drift = parts.flatMap(({ part, expect, found }) =>
     found.flatMap((object) =>

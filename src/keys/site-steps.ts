@@ -6,6 +6,7 @@ import { StrongroomError } from "../base/errors.ts";
 import type { Profile } from "../token/profile.ts";
 import type { TokenSession } from "../token/session.ts";
 import type { KeyName } from "../token/token.ts";
+import { isHalfMade } from "./distribution-plan.ts";
 import { type FleetKey, type FleetShape, fleetKeys, keysOfSite, originalOf } from "./fleet-keys.ts";
 import { destroyLabelled, secretPart, theObject } from "./fleet-objects.ts";
 import { type EqualityProof, proveKey } from "./key-equality.ts";
@@ -38,7 +39,7 @@ export interface SiteContext {
 /** For each step: what it is given, and what it gives. */
 export interface SiteSteps {
   readonly survey: { readonly input: undefined; readonly output: SiteSurvey };
-  /** Makes the keys that stay in the token, and nothing that is there already. */
+  /** Makes the keys that stay in the token, and nothing that is there already; what is half made, it makes anew. */
   readonly "make-site-keys": { readonly input: undefined; readonly output: undefined };
   readonly "make-transport": { readonly input: undefined; readonly output: TransportKey };
   /** Makes the originals of keys of which this site is the origin. */
@@ -115,6 +116,8 @@ const STEPS: { readonly [N in StepName]: Step<N> } = {
   "make-site-keys"({ session, profile, shape, site }) {
     const alone = shape.sites.length === 1;
     const keys = keysOfSite(shape, site).filter(({ role }) => alone || ROLES[role].life === "kept");
+    const halves = provision(session, profile, keys, { dryRun: true }).filter(isHalfMade);
+    destroyLabelled(session, shape.fleet, (label) => halves.some((half) => half.label === label));
     requireMade(provision(session, profile, keys));
     return undefined;
   },
