@@ -290,12 +290,14 @@ describe("a peer that works", () => {
   test("a hundred at once share one channel: one signature here, one derivation there", async () => {
     const site = await startSite();
     const before = [count("site-a", "sign"), count("site-b", "ecdh")];
+    const start = performance.now();
     const { b, opened } = await startPeers(site.url);
     await Promise.all(Array.from({ length: 100 }, () => b.service.evaluate(evaluate)));
     expect(opened()).toBe(1);
     await until(() => count("site-b", "ecdh") > (before[1] ?? 0));
-    // The other signature opens to the third site, in vain.
-    expect(count("site-a", "sign") - (before[0] ?? 0)).toBeLessThanOrEqual(2);
+    // The other signatures open to the third site, in vain, and again after each rest.
+    const openings = 2 + (performance.now() - start) / 500;
+    expect(count("site-a", "sign") - (before[0] ?? 0)).toBeLessThanOrEqual(openings);
     expect(count("site-b", "ecdh") - (before[1] ?? 0)).toBe(1);
   });
 
