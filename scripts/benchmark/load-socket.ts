@@ -60,24 +60,39 @@ export interface Poster {
   close(): void;
 }
 
-/** Opens connections as they are needed; as many as there are requests at once. */
+/** More requests at once wait for a connection. */
+const CONNECTIONS = 64;
+
+/** Opens connections as they are needed. */
 export function createPoster(url: URL, contentType: string): Poster {
   const idle: Connection[] = [];
   const all: Connection[] = [];
+  const waiting: ((connection: Connection) => void)[] = [];
   const head = `POST ${url.pathname} HTTP/1.1\r\nhost: ${url.host}\r\ncontent-type: ${contentType}\r\ncontent-length: `;
   const connect = (): Connection => {
     const connection = new Connection(url);
     all.push(connection);
     return connection;
   };
+  const free = (): Promise<Connection> => {
+    const connection = idle.pop() ?? (all.length < CONNECTIONS ? connect() : undefined);
+    return connection ? Promise.resolve(connection) : new Promise((resolve) => waiting.push(resolve));
+  };
   return {
     async post(body) {
-      const connection = idle.pop() ?? connect();
-      const answer = await connection.send(
-        Buffer.concat([Buffer.from(`${head}${body.length}\r\n\r\n`, "latin1"), body]),
-      );
-      idle.push(connection);
-      return answer;
+      const connection = await free();
+      const request = Buffer.concat([Buffer.from(`${head}${body.length}\r\n\r\n`, "latin1"), body]);
+      let usable: Connection | undefined;
+      try {
+        const answer = await connection.send(request);
+        usable = connection;
+        return answer;
+      } finally {
+        if (!usable) all.splice(all.indexOf(connection), 1);
+        const next = waiting.shift();
+        if (next) next(usable ?? connect());
+        else if (usable) idle.push(usable);
+      }
     },
     close() {
       for (const connection of all) connection.close();

@@ -199,12 +199,15 @@ async function dieAt(operation: Operation, at: string, person: Person): Promise<
   expect(reached, `${operation} has a step ${at}`).toBe("SIGKILL");
 }
 
-/** The steps of each operation, as a request shows them; the sweep below goes through all of them. */
+/**
+ * The steps of each operation, as a request shows them; the sweep below goes through all of them. The second message
+ * of register-start asks for the record id, which is known from then on.
+ */
 const STEPS = {
-  "register-start": "request token token store token store store token token answer",
-  "register-finish": "request token token store token store store token answer",
-  "recover-start": "request token token store token store store token token answer",
-  "recover-finish": "request token token store token store store answer",
+  "register-start": "request token token store token store store token answer",
+  "register-finish": "request token store token store store token answer",
+  "recover-start": "request token store token store store token answer",
+  "recover-finish": "request token store token store store answer",
 } as const;
 type Swept = keyof typeof STEPS;
 const OPERATIONS = Object.keys(STEPS) as Swept[];
@@ -228,8 +231,9 @@ describe.each(OPERATIONS)("killed in %s", (operation) => {
   });
   test.each(points)("%s, %s", async (at) => {
     const person = new Person(service);
-    // Half of the registrations replace one.
-    if (operation.startsWith("recover") || rounds % 2 === 0) await person.register();
+    // Half of the registrations replace one, which makes register-start a step shorter: its last is then another's.
+    const tooLong = operation === "register-start" && Number.parseInt(at, 10) >= names.length - 1;
+    if (operation.startsWith("recover") || (rounds % 2 === 0 && !tooLong)) await person.register();
     await dieAt(operation, at, person);
     await reviveAndCheck(person);
   });
