@@ -8,7 +8,7 @@ import { dim, say } from "../../src/cli/terminal.ts";
 import { majority } from "../../src/keys/holder-sets.ts";
 import type { Demo } from "./demo.ts";
 import { startEtcdCluster } from "./etcd-cluster.ts";
-import { chapter, freePort, root, serve, strongroom, Unexpected } from "./show.ts";
+import { chapter, cli, freePort, root, serve, strongroom, Unexpected } from "./show.ts";
 
 const FLEET = "demo";
 
@@ -124,6 +124,15 @@ export async function demoFleet(dir: string, count: number, firstPort: number): 
       }),
     );
   }
+  /** Sites that were away for each other are asked again within seconds. @throws Unexpected */
+  async function healthy(site: DemoSite): Promise<void> {
+    const args = [cli, "fleet", "status", "--config", config(site)];
+    for (let tries = 0; tries < 60; tries++) {
+      if (spawnSync(process.execPath, args, { stdio: "ignore" }).status === 0) return;
+      await new Promise((next) => setTimeout(next, 500));
+    }
+    throw new Unexpected("the sites do not find each other; `strongroom fleet status` says what is wrong");
+  }
   const stop = async (): Promise<void> => {
     await Promise.all(
       children.map(async (child, i) => {
@@ -138,6 +147,7 @@ export async function demoFleet(dir: string, count: number, firstPort: number): 
   };
   try {
     await start(sites.map((_, i) => i));
+    if (sites[0]) await healthy(sites[0]);
   } catch (error) {
     await stop();
     throw error;
@@ -168,6 +178,7 @@ export async function demoFleet(dir: string, count: number, firstPort: number): 
       for (const i of numbers) await etcd.restart(i);
       gone.clear();
       await start(numbers);
+      if (first) await healthy(first);
     },
     ended: () => ended,
     stop,
