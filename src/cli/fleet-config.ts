@@ -1,10 +1,9 @@
 /** The file that `strongroom fleet init` reads: which tokens a test fleet has. */
 import { dirname, resolve } from "node:path";
 import { z } from "zod";
-import { isStrongroomError } from "../base/errors.ts";
 import type { FleetTokens } from "../keys/fleet-tokens.ts";
 import { majority } from "../keys/holder-sets.ts";
-import { parseTokenUri } from "../token/uri.ts";
+import { configuredUri } from "../token/uri-schema.ts";
 import { loadYamlConfig } from "../token/yaml-config.ts";
 import { FLEET_SIZES } from "../wire/manifest.ts";
 
@@ -27,17 +26,6 @@ sites:                       # 1, 3, 5 or 7; their order is that of the manifest
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "not a name");
 
-const uri = z.string().superRefine((text, context) => {
-  try {
-    const { modulePath, pinSource } = parseTokenUri(text);
-    if (!modulePath) context.addIssue({ code: "custom", message: "the URI names no module-path" });
-    if (!pinSource) context.addIssue({ code: "custom", message: "the URI names no pin-source" });
-  } catch (error) {
-    if (!isStrongroomError(error)) throw error;
-    context.addIssue({ code: "custom", message: error.message, params: { fix: error.hint } });
-  }
-});
-
 const site = z
   .strictObject({
     name: name.describe("write the site's name: lower-case letters, digits and hyphens"),
@@ -46,7 +34,7 @@ const site = z
       .describe("write where clients reach the site, e.g. https://site-a.example"),
     token: z
       .strictObject({
-        uri: uri.describe("write the token's URI with token, module-path and pin-source"),
+        uri: configuredUri.describe("write the token's URI with token, module-path and pin-source"),
         soPinSource: z
           .string()
           .regex(/^(?:file:)?\/[^/]/, "not a file with an absolute path")

@@ -4,9 +4,8 @@
  */
 import { isIP } from "node:net";
 import { z } from "zod";
-import { isStrongroomError } from "../base/errors.ts";
 import { type StoreConfig, storeSchema } from "../store/store-config.ts";
-import { parseTokenUri } from "../token/uri.ts";
+import { configuredUri } from "../token/uri-schema.ts";
 import { schemaKeys } from "../token/yaml-config.ts";
 import { ISSUER_ALGORITHMS, type IssuerConfig } from "../vault/issuer-keys.ts";
 import { MAX_REQUEST_BYTES } from "../wire/limits.ts";
@@ -83,17 +82,6 @@ const listen = z
   })
   .describe("write a host and a port, e.g. {host: 127.0.0.1, port: 8440}");
 
-const uri = z.string().superRefine((text, context) => {
-  try {
-    const { modulePath, pinSource } = parseTokenUri(text);
-    if (!modulePath) context.addIssue({ code: "custom", message: "the URI names no module-path" });
-    if (!pinSource) context.addIssue({ code: "custom", message: "the URI names no pin-source" });
-  } catch (error) {
-    if (!isStrongroomError(error)) throw error;
-    context.addIssue({ code: "custom", message: error.message, params: { fix: error.hint } });
-  }
-});
-
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 const keysUrl = z.string().superRefine((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -141,7 +129,7 @@ const schema = z.strictObject({
   operations: listen.optional(),
   token: z
     .strictObject({
-      uri: uri.describe(
+      uri: configuredUri.describe(
         "write e.g. pkcs11:token=site-a?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/strongroom/pin",
       ),
       profile: path.describe("write the name of a file in hsm-config/profiles, e.g. softhsm2, or a path"),
