@@ -3,10 +3,12 @@
  * nothing crashes, and no log line holds a secret. Afterwards everything works as before.
  */
 import { readFileSync } from "node:fs";
+import { p256 } from "@noble/curves/nist.js";
 import { encode } from "cborg";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { concat } from "../../src/base/bytes.ts";
+import { KE1_BYTES, POINT_BYTES } from "../../src/wire/limits.ts";
 import {
   decodeAnswer,
   ENVELOPE_CONTENT_TYPE,
@@ -68,6 +70,15 @@ function padded(message: Uint8Array): Uint8Array {
   out.set(message);
   out[message.length] = 0x80;
   return out;
+}
+
+/** Chance may make a compressed point, or a KE1 of two, that is as good as the one it replaces. */
+function isSound(value: unknown): boolean {
+  if (!(value instanceof Uint8Array)) return false;
+  if (value.length === POINT_BYTES) return p256.utils.isValidPublicKey(value, true);
+  return (
+    value.length === KE1_BYTES && [value.slice(0, POINT_BYTES), value.slice(-POINT_BYTES)].every(isSound)
+  );
 }
 
 const valid = (op: Operation): VaultRequest => {
@@ -169,7 +180,8 @@ describe("sealed requests", () => {
           return; // No CBOR for it, hence no way to send it.
         }
         fc.pre(message.length < 20_000 && op !== "delete");
-        expect(TOLD).toContain(await told(padded(message), op));
+        const answers = isSound(changed) ? [...TOLD, "ok"] : TOLD;
+        expect(answers).toContain(await told(padded(message), op));
       }),
       { numRuns: 300 },
     );
