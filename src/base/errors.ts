@@ -82,6 +82,11 @@ const TRAITS = {
   "wrong-recovery-code": { retryable: false, status: 403, wire: "unauthorized" },
   "recovery-code-invalid": { retryable: false, status: 400, wire: "invalid-request" },
   "backup-invalid": { retryable: false, status: 400, wire: "invalid-request" },
+  /** A ceremony's plan that cannot work, or is not the one that was approved. */
+  "plan-invalid": { retryable: false, status: 500, wire: "unavailable" },
+  /** A ceremony goes no further until a person has done something; the hint says what. */
+  "ceremony-stopped": { retryable: false, status: 500, wire: "unavailable" },
+  "evidence-invalid": { retryable: false, status: 500, wire: "unavailable" },
   "file-failed": { retryable: false, status: 500, wire: "unavailable" },
   /** A bug: reached only when a promise of the code itself was broken. */
   internal: { retryable: false, status: 500, wire: "unavailable" },

@@ -44,7 +44,14 @@ export function table(heading: readonly string[], rows: readonly (readonly strin
 export function exitCode(error: unknown): number {
   if (isStrongroomError(error, "wrong-recovery-code")) return 3;
   if (isStrongroomError(error, "destroyed")) return 4;
-  const usage = ["usage", "config-invalid", "uri-invalid", "profile-invalid", "manifest-invalid"];
+  const usage = [
+    "usage",
+    "config-invalid",
+    "uri-invalid",
+    "profile-invalid",
+    "manifest-invalid",
+    "plan-invalid",
+  ];
   return isStrongroomError(error) && usage.includes(error.code) ? 2 : 1;
 }
 
