@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { createVaultClient, type VaultClient } from "../../src/client/vault-client.ts";
+import { STRONGROOM } from "../support/cli.ts";
 import { startFleet, type TestFleet } from "../support/fleet.ts";
 import { recover, register } from "../support/flow.ts";
 import { TENANT } from "../support/issuer.ts";
@@ -40,7 +41,7 @@ function sdk(subject: string): VaultClient {
 }
 
 async function statusOf(site: number): Promise<{ code: number; json: Record<string, unknown> }> {
-  const args = ["dist/cli/main.js", "fleet", "status", "--config", fleet.configFile(site), "--json"];
+  const args = [...STRONGROOM, "fleet", "status", "--config", fleet.configFile(site), "--json"];
   const { stdout, code } = await run(process.execPath, args).then(
     (done) => ({ stdout: done.stdout, code: 0 }),
     (error: { stdout: string; code: number }) => error,

@@ -15,6 +15,7 @@ import { initFleet, type SiteSteward } from "../../src/keys/fleet-init.ts";
 import { initFleetTokens } from "../../src/keys/fleet-tokens.ts";
 import { SiteProcess } from "../../src/keys/site-process.ts";
 import type { StepName } from "../../src/keys/site-steps.ts";
+import { STRONGROOM } from "../support/cli.ts";
 import { blankFleetTokens } from "../support/fleet-tokens.ts";
 import { shapeOf } from "../support/site-steps.ts";
 import type { SoftHsm } from "../support/softhsm.ts";
@@ -129,13 +130,9 @@ test("the command itself killed while tokens are at work: run again at once, it 
   const file = join(blank.dir, "fleet.yaml");
   writeFileSync(file, stringify(blank.config));
   const start = (): ChildProcess =>
-    spawn(
-      process.execPath,
-      ["--import", "tsx", "src/cli/main.ts", "fleet", "init", "--config", file, "--json"],
-      {
-        stdio: ["ignore", "pipe", "pipe"],
-      },
-    );
+    spawn(process.execPath, [...STRONGROOM, "fleet", "init", "--config", file, "--json"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
   try {
     for (const line of ["making a transport key", "unwrapping fleet keys", "destroying the originals"]) {
       const child = start();

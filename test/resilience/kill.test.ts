@@ -46,7 +46,7 @@ beforeAll(async () => {
   Object.assign(process.env, spyEnv(join(logs, "provision.log")));
   Object.assign(env, spyEnv(logOfLife()));
   const policy = { evaluationBurst: 1_000, evaluationsPerDay: 10_000 };
-  const options = { module: spyModule(), maxAttempts: MAX_ATTEMPTS, built: true };
+  const options = { module: spyModule(), maxAttempts: MAX_ATTEMPTS };
   // Every round starts a service; the sources would take twice as long.
   execFileSync("npm", ["run", "build", "--silent"]);
   service = await spawnService({ policy, log: { level: "info" } }, env, options);

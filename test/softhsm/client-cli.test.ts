@@ -15,9 +15,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
+import { STRONGROOM } from "../support/cli.ts";
 import { startTestService, TENANT, type TestService } from "../support/service.ts";
 
-const MAIN = ["--import", import.meta.resolve("tsx"), join(process.cwd(), "src/cli/main.ts")];
 let service: TestService;
 let dir = "";
 const here = (name: string): string => join(dir, name);
@@ -48,7 +48,7 @@ async function client(subject: string, args: readonly string[], env: NodeJS.Proc
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      [...MAIN, "client", ...args],
+      [...STRONGROOM, "client", ...args],
       { cwd: dir, env: { ...process.env, STRONGROOM_ACCOUNT_TOKEN: token, ...env } },
       (error, out, err) => {
         const code = error ? Number(error.code ?? -1) : 0;

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { STRONGROOM } from "../support/cli.ts";
 import { recover, register } from "../support/flow.ts";
 import { until } from "../support/http.ts";
 import {
@@ -36,13 +37,9 @@ async function serve(
   { configFile, hsm }: Site,
   ...args: string[]
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = spawn(
-    process.execPath,
-    ["--import", "tsx", "src/cli/main.ts", "serve", "--config", configFile, ...args],
-    {
-      env: { ...process.env, ...hsm.env, NO_COLOR: "1" },
-    },
-  );
+  const child = spawn(process.execPath, [...STRONGROOM, "serve", "--config", configFile, ...args], {
+    env: { ...process.env, ...hsm.env, NO_COLOR: "1" },
+  });
   const said = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const)
     child[name].on("data", (chunk: Buffer) => {

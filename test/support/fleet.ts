@@ -14,6 +14,7 @@ import {
   startEtcdCluster,
 } from "../../scripts/lib/etcd-cluster.ts";
 import type { Manifest } from "../../src/wire/manifest.ts";
+import { STRONGROOM } from "./cli.ts";
 import { createFleetTokens, type FleetTokens } from "./fleet-tokens.ts";
 import type { FlowTarget } from "./flow.ts";
 import { createIssuer, FLEET, type Issuer } from "./issuer.ts";
@@ -127,7 +128,7 @@ export async function startFleet(options: FleetOptions): Promise<TestFleet> {
   }
 
   async function start(site: number): Promise<void> {
-    const command = [process.execPath, "dist/cli/main.js", "serve", "--config", configFile(site)];
+    const command = [process.execPath, ...STRONGROOM, "serve", "--config", configFile(site)];
     const [program = "", ...args] = launch(site, command);
     const log = openSync(logFile(site), "a");
     const child = spawn(program, args, {

@@ -19,6 +19,7 @@ import { type RunningService, startService } from "../../src/service/start.ts";
 import { openSession } from "../../src/token/open.ts";
 import type { TokenPool } from "../../src/token/pool.ts";
 import { decodeManifest, type Manifest } from "../../src/wire/manifest.ts";
+import { STRONGROOM } from "./cli.ts";
 import { createIssuer, FLEET, type Issuer } from "./issuer.ts";
 import { createSoftHsm, type SoftHsm } from "./softhsm.ts";
 
@@ -61,8 +62,6 @@ export interface SiteOptions {
   /** The PKCS#11 module through which everybody sees the token, provisioning included; SoftHSM's own by default. */
   readonly module?: string;
   readonly maxAttempts?: number;
-  /** Of `spawnService`: run what `npm run build` made, which starts faster than the sources do. */
-  readonly built?: boolean;
   /** Called when the keys are there and the module is closed. */
   readonly provisioned?: () => void;
 }
@@ -194,11 +193,10 @@ export async function spawnService(
 ): Promise<SpawnedService> {
   const site = await createSite(overrides, options);
   const logs: string[] = [];
-  const program = options.built ? ["dist/cli/main.js"] : ["--import", "tsx", "src/cli/main.ts"];
   let child: ChildProcess;
 
   async function start(): Promise<void> {
-    child = spawn(process.execPath, [...program, "serve", "--config", site.configFile], {
+    child = spawn(process.execPath, [...STRONGROOM, "serve", "--config", site.configFile], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...site.hsm.env, ...env },
     });

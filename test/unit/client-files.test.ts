@@ -24,9 +24,8 @@ import { toBase64Url } from "../../src/base/bytes.ts";
 import { FOLDER_MARK } from "../../src/cli/client-archive.ts";
 import { formatBytes, formatDuration, formatElapsed, progressLine } from "../../src/cli/client-progress.ts";
 import { ageIdentity } from "../../src/client/index.ts";
+import { STRONGROOM } from "../support/cli.ts";
 
-const ROOT = process.cwd();
-const MAIN = ["--import", import.meta.resolve("tsx"), join(ROOT, "src/cli/main.ts")];
 let dir = "";
 let key = "";
 
@@ -38,7 +37,7 @@ interface Ended {
 /** Runs `strongroom client …` in the test's directory. */
 function client(...args: readonly string[]): Promise<Ended> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [...MAIN, "client", ...args], { cwd: dir }, (error, out, err) => {
+    execFile(process.execPath, [...STRONGROOM, "client", ...args], { cwd: dir }, (error, out, err) => {
       resolve({ code: error ? Number(error.code ?? -1) : 0, out, err });
     });
   });
@@ -211,7 +210,7 @@ describe("a backup that is damaged", () => {
 function onSmallDisk(script: string): string {
   mkdirSync(here("small"));
   const asRoot = process.getuid?.() === 0;
-  const command = `mount -t tmpfs -o size=1m tmpfs small && strongroom() { "${process.execPath}" ${MAIN.join(" ")} "$@" 2>&1; echo "exit $?"; }; ${script}; ls -A small`;
+  const command = `mount -t tmpfs -o size=1m tmpfs small && strongroom() { "${process.execPath}" ${STRONGROOM.join(" ")} "$@" 2>&1; echo "exit $?"; }; ${script}; ls -A small`;
   const args = [...(asRoot ? [] : ["--user", "--map-root-user"]), "--mount", "bash", "-c", command];
   return execFileSync("unshare", args, { cwd: dir, encoding: "utf8" });
 }
@@ -262,7 +261,7 @@ describe("what cannot be backed up", () => {
   test("an interrupt leaves nothing", async () => {
     writeFileSync(here("endless"), "");
     truncateSync(here("endless"), 2 ** 33);
-    const args = [...MAIN, "client", "backup", "endless", "-o", "x.age", "--identity", key];
+    const args = [...STRONGROOM, "client", "backup", "endless", "-o", "x.age", "--identity", key];
     const child = spawn(process.execPath, args, { cwd: dir, stdio: "ignore" });
     const exited = once(child, "exit");
     while (!partials().some((name) => statSync(here(name)).size > 0))
