@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { StrongroomError } from "../base/errors.ts";
+import { type ErrorCode, StrongroomError } from "../base/errors.ts";
 import { nearest } from "./nearest.ts";
 import { contentOf, locate, parseYaml, type YamlSource } from "./yaml-source.ts";
 
@@ -70,17 +70,35 @@ function sentences(source: YamlSource, schema: z.ZodType, issue: z.core.$ZodIssu
   return [`${locate(source, issue.path)}: ${place}${problem}${help ? ` — ${help}` : ""}`];
 }
 
+function check<T>(source: YamlSource, schema: z.ZodType<T>, code: ErrorCode, hint: string): T {
+  const result = schema.safeParse(contentOf(source, code), { reportInput: true });
+  if (result.success) return result.data;
+  const lines = result.error.issues.flatMap((issue) => sentences(source, schema, issue));
+  throw new StrongroomError(code, lines.join("\n"), { hint });
+}
+
 /**
  * Reads and checks a configuration file. Nothing that it names is opened.
  * @param hint where every key is explained
  * @throws config-invalid with one line for each thing that is wrong
  */
 export function loadYamlConfig<T>(file: string, schema: z.ZodType<T>, hint: string): T {
-  const source = readSource(file);
-  const result = schema.safeParse(contentOf(source, "config-invalid"), { reportInput: true });
-  if (result.success) return result.data;
-  const lines = result.error.issues.flatMap((issue) => sentences(source, schema, issue));
-  throw new StrongroomError("config-invalid", lines.join("\n"), { hint });
+  return check(readSource(file), schema, "config-invalid", hint);
+}
+
+/** A text that is at hand, which its reader needs byte for byte as well. */
+export interface YamlText {
+  readonly text: string;
+  /** What errors call it. */
+  readonly file: string;
+  readonly code: ErrorCode;
+  /** Where every key is explained. */
+  readonly hint: string;
+}
+
+/** As `loadYamlConfig`. @throws the code that `text` names */
+export function checkYaml<T>({ text, file, code, hint }: YamlText, schema: z.ZodType<T>): T {
+  return check(parseYaml(text, file, code), schema, code, hint);
 }
 
 /** Every key that can be written, with dots; list items as `[]`. For the test that all are documented. */
