@@ -1,23 +1,24 @@
 #!/usr/bin/env node
 /** `strongroom`: one file per command, put together here. */
 import { Command } from "commander";
-import { clientCommand } from "./client.ts";
-import { fleetCommand } from "./fleet.ts";
-import { serveCommand } from "./serve.ts";
-import { storeCommand } from "./store.ts";
 import { exitCode, printError } from "./terminal.ts";
-import { tokenCommand } from "./token.ts";
+
+/** Loaded when they are asked for: a client has no use for express, and should not wait for it. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  token: async () => (await import("./token.ts")).tokenCommand(),
+  serve: async () => (await import("./serve.ts")).serveCommand(),
+  client: async () => (await import("./client.ts")).clientCommand(),
+  store: async () => (await import("./store.ts")).storeCommand(),
+  fleet: async () => (await import("./fleet.ts")).fleetCommand(),
+};
 
 const program = new Command("strongroom")
   .description("HSM-backed Backup Key Vault")
-  .showHelpAfterError("hint: strongroom help")
-  .addCommand(tokenCommand())
-  .addCommand(serveCommand())
-  .addCommand(clientCommand())
-  .addCommand(storeCommand())
-  .addCommand(fleetCommand());
+  .showHelpAfterError("hint: strongroom help");
 
 try {
+  const asked = COMMANDS[process.argv[2] ?? ""];
+  for (const load of asked ? [asked] : Object.values(COMMANDS)) program.addCommand(await load());
   await program.parseAsync();
 } catch (error) {
   printError(error);
