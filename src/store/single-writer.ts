@@ -8,7 +8,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
 
 const held = new Set<string>();
@@ -39,9 +39,23 @@ function readOwner(path: string): string | undefined {
  * @throws store-unavailable if another living process (or this one) has it; file system errors as they are
  */
 export function lockStore(directory: string): () => void {
-  const path = join(directory, "writer.pid");
+  return lockFile(
+    join(directory, "writer.pid"),
+    (pid) =>
+      new StrongroomError("store-unavailable", `the store is in use by process ${pid}`, {
+        hint: `stop process ${pid} first, or give this service its own store path`,
+      }),
+  );
+}
+
+/**
+ * The same for anything else that has one writer: takes the lock file `path` until the returned function is called.
+ * @param inUse the error where a living process has it
+ * @throws what `inUse` gives; store-unavailable; file system errors as they are
+ */
+export function lockFile(path: string, inUse: (pid: number) => StrongroomError): () => void {
   const own = incarnation(process.pid) ?? `${process.pid}`;
-  const candidate = join(directory, `.writer.${randomUUID()}`);
+  const candidate = join(dirname(path), `.writer.${randomUUID()}`);
   writeFileSync(candidate, own);
   try {
     for (let round = 0; round < 5; round++) {
@@ -60,13 +74,10 @@ export function lockStore(directory: string): () => void {
       if (owner === undefined) continue;
       const pid = Number.parseInt(owner, 10);
       const alive = owner === own ? held.has(path) : Number.isInteger(pid) && incarnation(pid) === owner;
-      if (alive)
-        throw new StrongroomError("store-unavailable", `the store is in use by process ${pid}`, {
-          hint: `stop process ${pid} first, or give this service its own store path`,
-        });
+      if (alive) throw inUse(pid);
       setAside(path, owner);
     }
-    throw new StrongroomError("store-unavailable", "other processes keep taking the store's lock");
+    throw new StrongroomError("store-unavailable", `other processes keep taking the lock ${path}`);
   } finally {
     rmSync(candidate, { force: true });
   }
