@@ -38,7 +38,7 @@ export interface FleetTokensResult extends FleetInitResult {
 }
 
 /** The profiles of tokens that are software. */
-const SOFTWARE: readonly string[] = ["softhsm2", "nss-softokn", "kryoptic", "opencryptoki"];
+export const SOFTWARE: readonly string[] = ["softhsm2", "nss-softokn", "kryoptic", "opencryptoki"];
 
 /** @throws token-unsuitable */
 function requireSoftware(site: FleetTokenSite): void {

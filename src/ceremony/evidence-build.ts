@@ -1,0 +1,117 @@
+/** Puts the evidence of a ceremony together: checks it, lists its files, and lets officers sign the list. */
+import { createHash, randomBytes } from "node:crypto";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { equal, fromHex } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
+import { checkClaims } from "./claims/all.ts";
+import { addSignature, type EnvelopeSigner, encodeEnvelope, keyIdOf } from "./dsse.ts";
+import { EVIDENCE_FILE, readEvidenceFiles } from "./evidence-files.ts";
+import { listEvidence, openEvidence } from "./evidence-statement.ts";
+import { failedClaims, readEvidence } from "./evidence-verify.ts";
+
+export interface BuiltEvidence {
+  /** unchanged: the list was there already, and says the same; its signatures stay. */
+  readonly state: "created" | "unchanged";
+  readonly files: number;
+  /** Of the signed payload, hex: what officers compare before they sign. */
+  readonly sha256: string;
+}
+
+/**
+ * Writes `evidence.dsse.json`, without signatures.
+ * @throws evidence-invalid, and nothing is written, where a claim does not hold that needs no signature of it, or
+ *   where there is a list that says something else; file-failed
+ */
+export function buildEvidence(dir: string): BuiltEvidence {
+  const reading = readEvidence(dir);
+  const failed = failedClaims(checkClaims(reading, ["files-intact", "attachments", "closing-approved"]));
+  if (failed.length > 0)
+    throw new StrongroomError("evidence-invalid", `this is no evidence of the plan: ${failed.join(", ")}`, {
+      hint: "`strongroom evidence verify` says what is wrong with each; nothing was written",
+    });
+  const list = listEvidence(reading.files, reading.plan);
+  const { subject } = openEvidence(encodeEnvelope(list)).statement;
+  const result = { files: subject.length, sha256: sha256Of(list.payload) };
+  const old = reading.files.get(EVIDENCE_FILE)?.bytes;
+  if (old === undefined) {
+    write(join(dir, EVIDENCE_FILE), encodeEnvelope(list));
+    return { state: "created", ...result };
+  }
+  if (equal(openEvidence(old).envelope.payload, list.payload)) return { state: "unchanged", ...result };
+  throw new StrongroomError("evidence-invalid", `${EVIDENCE_FILE} is there, and lists other files`, {
+    hint: "somebody changed a file after it was written; if that was meant, take the list away and sign anew",
+  });
+}
+
+/**
+ * One officer's signature more. What is signed is looked at once more before: the folder as it is now.
+ * @returns how many have signed
+ * @throws evidence-invalid for a key that is no officer's, and for files that are not those of the list; file-failed
+ */
+export async function addOfficerSignature(dir: string, officer: EnvelopeSigner): Promise<number> {
+  const reading = readEvidence(dir);
+  const { members } = reading.plan.officers;
+  if (!members.some(({ publicKey }) => equal(fromHex(publicKey), officer.publicKey)))
+    throw new StrongroomError(
+      "evidence-invalid",
+      `key ${keyIdOf(officer.publicKey)} is no officer's of the plan`,
+    );
+  // The same list, or an error: nobody signs what was changed after it was written.
+  buildEvidence(dir);
+  const { envelope } = openEvidence(reading.bytes(EVIDENCE_FILE));
+  const signed = await addSignature(envelope, officer);
+  write(join(dir, EVIDENCE_FILE), encodeEnvelope(signed));
+  return signed.signatures.length;
+}
+
+/**
+ * Copies the evidence, and nothing else of the directory, into a new folder that can be published.
+ * @throws file-failed, also where the folder is there already
+ */
+export function copyEvidence(dir: string, to: string): number {
+  if (existsSync(to))
+    throw new StrongroomError("file-failed", `${to} is there already`, {
+      hint: "name a folder that is not there",
+    });
+  const paths = [...readEvidenceFiles(dir).keys()];
+  try {
+    for (const path of paths) {
+      mkdirSync(dirname(join(to, path)), { recursive: true });
+      copyFileSync(join(dir, path), join(to, path));
+    }
+  } catch (cause) {
+    throw new StrongroomError("file-failed", `cannot write the evidence to ${to}`, { cause });
+  }
+  return paths.length;
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** A reader sees the old file or the new one, also after a power failure. */
+function write(path: string, bytes: Uint8Array): void {
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    const file = openSync(temporary, "wx", 0o644);
+    try {
+      writeSync(file, bytes);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (cause) {
+    throw new StrongroomError("file-failed", `cannot write ${path}`, { cause });
+  }
+}
