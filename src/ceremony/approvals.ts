@@ -11,11 +11,12 @@ import {
   type Envelope,
   type EnvelopeSigner,
   isSignedBy,
+  keyIdOf,
   payloadTypeOf,
   signEnvelope,
 } from "./dsse.ts";
 import { decodeJson, encodeJson } from "./json-bytes.ts";
-import type { CeremonyMode, CeremonyPlan } from "./plan.ts";
+import type { CeremonyMode, CeremonyPlan, PlannedOfficer } from "./plan.ts";
 
 export const APPROVAL_PAYLOAD: string = payloadTypeOf("plan-approval");
 export const MANIFEST_PAYLOAD: string = payloadTypeOf("manifest-signature");
@@ -54,6 +55,11 @@ const manifestSignature: z.ZodType<ManifestSignature> = z.strictObject({
   predecessor: digest.optional(),
 });
 
+/** Where an officer's approval lies: under the officer's name, or the key's where the name would make no file. */
+export function approvalPath({ name, publicKey }: PlannedOfficer): string {
+  return `approvals/${/^[A-Za-z0-9][A-Za-z0-9._ -]{0,99}$/.test(name) ? name : keyIdOf(fromHex(publicKey))}.json`;
+}
+
 /** What an officer's approval of the plan says. */
 export function approvalOf(plan: CeremonyPlan, planHash: string): PlanApproval {
   return { type: "strongroom/plan-approval/v1", plan: planHash, mode: plan.mode, fleet: plan.fleet };
@@ -70,17 +76,13 @@ export function signApproval(
 
 /**
  * Checks the file of one officer's approval.
- * @param officer its name, which is the file's
- * @throws evidence-invalid unless the plan's officer of that name signed this plan, and nobody else the file
+ * @returns the officer's name
+ * @throws evidence-invalid unless the plan's officer whose path it is signed this plan, and nobody else the file
  */
-export function checkApproval(
-  bytes: Uint8Array,
-  officer: string,
-  plan: CeremonyPlan,
-  planHash: string,
-): void {
-  const member = plan.officers.members.find(({ name }) => name === officer);
-  if (!member) throw new StrongroomError("evidence-invalid", `${officer} is no officer of the plan`);
+export function checkApproval(bytes: Uint8Array, path: string, plan: CeremonyPlan, planHash: string): string {
+  const member = plan.officers.members.find((one) => approvalPath(one) === path);
+  if (!member) throw new StrongroomError("evidence-invalid", `${path} is of no officer of the plan`);
+  const officer = member.name;
   const envelope = decodeEnvelope(bytes, APPROVAL_PAYLOAD);
   const said = decodeJson(envelope.payload, approval, "an approval");
   const wanted = approvalOf(plan, planHash);
@@ -93,6 +95,7 @@ export function checkApproval(
       "evidence-invalid",
       `the approval of ${officer} is not signed by the officer's key`,
     );
+  return officer;
 }
 
 /** @throws what the signer throws */

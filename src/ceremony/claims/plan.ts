@@ -61,10 +61,8 @@ export const planApproved: ClaimRule = {
     const { plan, planHash } = evidence;
     const { quorum, members } = plan.officers;
     const approvals = evidence.paths("approvals").map((path): Finding => {
-      const officer = path.slice("approvals/".length, -".json".length);
       try {
-        checkApproval(evidence.bytes(path), officer, plan, planHash);
-        return { ok: true, detail: officer };
+        return { ok: true, detail: checkApproval(evidence.bytes(path), path, plan, planHash) };
       } catch (error) {
         if (!isStrongroomError(error)) throw error;
         return { ok: false, detail: error.message };
