@@ -57,6 +57,13 @@ export const ATTRIBUTES: Readonly<Record<AttributeName, AttributeInfo>> = Object
   Object.fromEntries(Object.entries(TABLE).map(([name, [type, kind]]) => [name, { type, kind }])),
 ) as Readonly<Record<AttributeName, AttributeInfo>>;
 
+const NAMES: ReadonlyMap<number, AttributeName> = new Map(
+  Object.entries(TABLE).map(([name, [type]]) => [type, name as AttributeName]),
+);
+
+/** @param type CKA number */
+export const attributeName = (type: number): AttributeName | undefined => NAMES.get(type);
+
 export const isAttributeName = (name: string): name is AttributeName => Object.hasOwn(TABLE, name);
 
 /** The attributes of a template with their CKA numbers, in the form that pkcs11js takes. */

@@ -117,6 +117,11 @@ const NAMES: ReadonlyMap<number, string> = new Map(
 /** A vendor's own code: nothing is known of it, so the device is asked again before it is believed. */
 const VENDOR: CkrTraits = ckr(0x80000000, "token-failed", "retry");
 
+/** The number of a return code of the standard, for who has to throw one as the binding does. */
+export function ckrValue(name: string): number {
+  return TABLE[name]?.value ?? 0x5;
+}
+
 export interface Ckr {
   readonly name: string;
   readonly value: number;

@@ -20,6 +20,8 @@ export interface ConnectionOptions {
   readonly login?: "user" | "so" | "none" | undefined;
   /** A PIN that a person typed; otherwise the URI's pin-source is read at every login. */
   readonly pin?: Uint8Array | undefined;
+  /** Instead of the module that the URI names; whoever gives it ends it. */
+  readonly module?: Pkcs11Module | undefined;
 }
 
 /** The module that the URI names, or the first of the profile's that is installed. @throws module-failed */
@@ -91,13 +93,13 @@ export class Connection {
   /** @throws module-failed, token-absent, pin-incorrect, pin-locked, pin-unavailable, token-failed */
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.module = startModule(options.uri, options.traits.modules);
+    this.module = options.module ?? startModule(options.uri, options.traits.modules);
     try {
       this.#slot = findSlot(this.module, options.uri).slot;
       this.#session = this.#open();
       this.login();
     } catch (error) {
-      releaseModule(this.module);
+      this.#release();
       throw error;
     }
   }
@@ -170,7 +172,11 @@ export class Connection {
     } catch {
       // A token that has gone has closed it already; C_Finalize below clears up the rest.
     }
-    releaseModule(this.module);
+    this.#release();
+  }
+
+  #release(): void {
+    if (this.#options.module === undefined) releaseModule(this.module);
   }
 
   #open(): Handle {

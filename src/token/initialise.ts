@@ -23,6 +23,8 @@ export interface InitialiseOptions {
   readonly eraseLabel?: string | undefined;
   /** A token with the label is left as it is. */
   readonly ifMissing?: boolean | undefined;
+  /** Instead of the module that the URI names; whoever gives it ends it. */
+  readonly module?: Pkcs11Module | undefined;
 }
 
 /**
@@ -50,7 +52,7 @@ export async function initialiseToken(options: InitialiseOptions): Promise<Initi
   const bytes = Buffer.byteLength(label);
   if (bytes < 1 || bytes > 32)
     throw new StrongroomError("usage", "a token's label has 1 to 32 bytes", { hint: "give another --label" });
-  const module = startModule(uri, options.modules);
+  const module = options.module ?? startModule(uri, options.modules);
   try {
     const { token: _, ...others } = uri;
     const slots = module
@@ -76,7 +78,7 @@ export async function initialiseToken(options: InitialiseOptions): Promise<Initi
       hint: `use it as it is (--if-missing), or destroy all its keys with --force-erase ${label}`,
     });
   } finally {
-    releaseModule(module);
+    if (options.module === undefined) releaseModule(module);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * A loaded PKCS#11 module, and the only place that touches the native binding.
+ * A loaded PKCS#11 module, and the only place that calls the native binding.
  *
  * Facts about pkcs11js 2.1.7 that shape this file:
  * - Its asynchronous calls leak and use memory after it was freed: only synchronous ones are here.
@@ -8,9 +8,9 @@
  * - A type error in the middle of a template frees memory that was never set: attributes are checked first.
  * - C_GetAttributeValue writes its answers into the template that it was given: that is a fresh one each time.
  */
-// biome-ignore lint/correctness/noUnresolvedImports: a CommonJS module that declares its types as an ambient one
-import { PKCS11 } from "pkcs11js";
 import { StrongroomError } from "../base/errors.ts";
+import { type Binding, loadBinding } from "./binding.ts";
+import { type BeforeCall, type CallListener, recordCalls } from "./call-record.ts";
 import { ckrOf, tokenError } from "./ckr.ts";
 
 /** CK_SLOT_ID, CK_SESSION_HANDLE and CK_OBJECT_HANDLE: eight opaque bytes. */
@@ -21,12 +21,12 @@ export interface Mechanism {
   readonly mechanism: number;
   readonly parameter?: Buffer | EcdhParameter | OaepParameter;
 }
-interface EcdhParameter {
+export interface EcdhParameter {
   readonly type: typeof PARAMETER.ecdh;
   readonly kdf: number;
   readonly publicData: Buffer;
 }
-interface OaepParameter {
+export interface OaepParameter {
   readonly type: typeof PARAMETER.oaep;
   readonly hashAlg: number;
   readonly mgf: number;
@@ -88,14 +88,21 @@ const isUint32 = (value: number): boolean => Number.isInteger(value) && value >=
 /** Every function throws a StrongroomError whose `details.ckr` is the return code. */
 export class Pkcs11Module {
   readonly path: string;
-  readonly #p = new PKCS11();
+  readonly #binding: Binding;
+  /** What is called: the binding, or whoever writes calls down on their way there. */
+  #p: Binding;
   readonly #ok = new Map<string, number>();
   readonly #failed = new Map<string, number>();
 
-  constructor(path: string) {
+  /**
+   * @param binding instead of the library at `path`; for dry runs
+   * @throws module-failed
+   */
+  constructor(path: string, binding?: Binding) {
     this.path = path;
     try {
-      this.#p.load(path);
+      this.#binding = binding ?? loadBinding(path);
+      this.#p = this.#binding;
     } catch (cause) {
       throw new StrongroomError("module-failed", `cannot load the PKCS#11 module ${path}`, {
         hint: "check module-path, and that the file is a PKCS#11 library for this machine",
@@ -115,6 +122,15 @@ export class Pkcs11Module {
   }
   finalize(): void {
     this.#call("C_Finalize", () => this.#p.C_Finalize());
+  }
+
+  /**
+   * From now on tells every call that call-record.ts knows, but those of `NOT_RECORDED`; objects are named anew.
+   * @param listener told of a call when it has returned; undefined to stop
+   * @param before   told of it before it is made
+   */
+  observe(listener: CallListener | undefined, before?: BeforeCall): void {
+    this.#p = listener === undefined ? this.#binding : recordCalls(this.#binding, listener, before);
   }
 
   /** Hands over the counts since the last time and starts again. */
@@ -166,6 +182,10 @@ export class Pkcs11Module {
   }
   initPin(session: Handle, pin: string): void {
     this.#call("C_InitPIN", () => this.#p.C_InitPIN(session, pin));
+  }
+  /** Changes the PIN of whoever is logged in: the user's, or the security officer's. */
+  setPin(session: Handle, oldPin: string, newPin: string): void {
+    this.#call("C_SetPIN", () => this.#p.C_SetPIN(session, oldPin, newPin));
   }
 
   openSession(slot: Handle, flags: number): Handle {

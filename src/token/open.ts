@@ -5,7 +5,7 @@
 import { StrongroomError } from "../base/errors.ts";
 import { startModule } from "./connection.ts";
 import { CKF_TOKEN } from "./cryptoki.ts";
-import { type ModuleInfo, releaseModule, type TokenInfo } from "./module.ts";
+import { type ModuleInfo, type Pkcs11Module, releaseModule, type TokenInfo } from "./module.ts";
 import type { PinPrompt } from "./pin.ts";
 import { type DriverTraits, driverTraits, type Profile } from "./profile.ts";
 import { loadProfile } from "./profile-file.ts";
@@ -25,6 +25,8 @@ export interface OpenOptions {
   readonly login?: "user" | "so" | "none" | undefined;
   /** Asked where neither pin-source nor the device's own keypad gives the PIN; always for the security officer. */
   readonly prompt?: PinPrompt | undefined;
+  /** Instead of the module that the URI names; whoever gives it ends it. */
+  readonly module?: Pkcs11Module | undefined;
 }
 
 export interface OpenedSession {
@@ -40,14 +42,15 @@ export async function openSession(config: SessionConfig, options: OpenOptions = 
   const uri = parseTokenUri(config.uri);
   const profile = loadProfile(config.profile);
   const traits = driverTraits(profile);
-  const { readOnly, login = "user", prompt } = options;
+  const { readOnly, login = "user", prompt, module } = options;
   const ask = login === "so" || (login === "user" && uri.pinSource === undefined && !hasKeypad(traits));
   const pin = ask && prompt ? await prompt() : undefined;
   // The URI's pin-source is the user's PIN; trying it as the security officer's would cost an attempt.
   if (login === "so" && !pin)
     throw new StrongroomError("pin-unavailable", "the security officer's PIN is asked for at a terminal");
   try {
-    return { session: new TokenSession({ uri, traits, keys: config.keys, readOnly, login, pin }), profile };
+    const session = new TokenSession({ uri, traits, keys: config.keys, readOnly, login, pin, module });
+    return { session, profile };
   } finally {
     pin?.fill(0);
   }
