@@ -77,13 +77,18 @@ function* members({ sites, spares, threshold }: CeremonyPlan): Iterable<string> 
       yield `the spare ${spare.name} is for ${spare.for}, which is no site of the plan`;
 }
 
+const variables = (env: PlannedToken["env"]): readonly string[] =>
+  Object.entries(env ?? {})
+    .map(([name, value]) => `${name}=${value}`)
+    .sort((a, b) => (a < b ? -1 : 1));
+
 function* tokens(plan: CeremonyPlan): Iterable<string> {
   const all = tokensOf(plan);
   for (const serial of repeated(all.map(([, { serial }]) => serial)))
     yield `two tokens have the serial number ${serial}; every station needs a token of its own`;
   const places = all.map(([, { uri, env }]) => {
     const { token, serial, manufacturer, model, modulePath } = parseTokenUri(uri);
-    return JSON.stringify([token, serial, manufacturer, model, modulePath, Object.entries(env ?? {}).sort()]);
+    return JSON.stringify([token, serial, manufacturer, model, modulePath, variables(env)]);
   });
   for (const place of repeated(places)) {
     const same = all.filter((_, i) => places[i] === place).map(([name]) => name);

@@ -35,6 +35,7 @@ export function demand(condition: boolean, step: CeremonyStep, why: string): ass
 export class Walk {
   readonly plan: CeremonyPlan;
   readonly fleetKeys: readonly FleetKey[];
+  readonly #bySeat: readonly (readonly string[])[];
   readonly root: Station;
   /** The members whose tokens this ceremony fills or examines. */
   readonly parts: readonly Station[];
@@ -53,7 +54,9 @@ export class Walk {
     const members = membersOf(plan);
     this.plan = plan;
     this.alone = members.length === 1;
-    this.fleetKeys = fleetKeys(shapeOf(plan));
+    const shape = shapeOf(plan);
+    this.fleetKeys = fleetKeys(shape);
+    this.#bySeat = shape.sites.map((_, seat) => keysOfSite(shape, seat).map(({ name }) => name));
     const isNew = kind === "create";
     const taking = kind === "replace" ? change?.spare : change?.site;
     const station = (name: string, member: Member | undefined): Station => ({
@@ -82,7 +85,7 @@ export class Walk {
 
   /** What a token shall hold in the end. */
   keysWanted(member: Member | undefined): readonly string[] {
-    return member ? keysOfSite(shapeOf(this.plan), member.seat).map(({ name }) => name) : [ROOT];
+    return member ? (this.#bySeat[member.seat] ?? []) : [ROOT];
   }
 
   isComplete(station: Station): boolean {

@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   client: async () => (await import("./client.ts")).clientCommand(),
   store: async () => (await import("./store.ts")).storeCommand(),
   fleet: async () => (await import("./fleet.ts")).fleetCommand(),
+  ceremony: async () => (await import("./ceremony.ts")).ceremonyCommand(),
 };
 
 const program = new Command("strongroom")

@@ -1,0 +1,37 @@
+/** `strongroom ceremony print`: the script that people follow with a pen. */
+import { writeFileSync } from "node:fs";
+import { Command } from "commander";
+import { StrongroomError } from "../base/errors.ts";
+import { checkPlan } from "../ceremony/plan-check.ts";
+import { readPlan } from "../ceremony/plan-file.ts";
+import { printScript } from "../ceremony/script.ts";
+import { say } from "./terminal.ts";
+
+interface PrintOptions {
+  readonly out: string;
+  readonly force?: boolean;
+}
+
+function print(file: string, { out, force }: PrintOptions): void {
+  const plan = readPlan(file);
+  checkPlan(plan.plan);
+  try {
+    writeFileSync(out, printScript(plan), { flag: force ? "w" : "wx" });
+  } catch (cause) {
+    throw new StrongroomError("file-failed", `${out} cannot be written`, {
+      cause,
+      hint: "a script that exists, and may have been annotated, is replaced only with --force",
+    });
+  }
+  say(`${out}: open it in a browser and print it on A4`);
+}
+
+/** For ceremony.ts. */
+export function ceremonyPrintCommand(): Command {
+  return new Command("print")
+    .description("write the script of a ceremony as one HTML file for printing")
+    .argument("<file>", "the plan, YAML")
+    .requiredOption("--out <file>", "the HTML file")
+    .option("--force", "replace the file if it exists")
+    .action(print);
+}
