@@ -5,6 +5,8 @@
 import { fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import type { FleetShape } from "../keys/fleet-keys.ts";
+import type { Profile } from "../token/profile.ts";
+import { loadProfile } from "../token/profile-file.ts";
 import { decodeManifest, type Manifest } from "../wire/manifest.ts";
 import { decodeEnvelope, type Envelope } from "./dsse.ts";
 import type { EvidenceFiles } from "./evidence-files.ts";
@@ -83,17 +85,28 @@ export class EvidenceReading {
   }
 
   get shape(): FleetShape {
-    return shapeOf(this.plan);
+    return this.#once("shape", () => shapeOf(this.plan));
   }
 
   /** The stations that take part, in the order of their first steps. */
   get stations(): readonly string[] {
-    return [...new Set(this.steps.map(({ station }) => station))];
+    return this.#once("stations", () => [...new Set(this.steps.map(({ station }) => station))]);
   }
 
   /** Those that hold fleet keys and take part. */
   get members(): readonly Member[] {
-    return membersOf(this.plan).filter(({ name }) => this.stations.includes(name));
+    return this.#once("members", () =>
+      membersOf(this.plan).filter(({ name }) => this.stations.includes(name)),
+    );
+  }
+
+  /** The profile that the plan names for a station's token. @throws profile-invalid, evidence-invalid */
+  profile(station: string): Profile {
+    const { root } = this.plan;
+    const token =
+      station === ROOT ? root.token : membersOf(this.plan).find(({ name }) => name === station)?.token;
+    if (!token) throw new StrongroomError("evidence-invalid", `the plan has no token of ${station}`);
+    return this.#once(`profile ${token.profile}`, () => loadProfile(token.profile));
   }
 
   /** Is there such a step in the plan? */

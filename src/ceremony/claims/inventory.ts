@@ -11,7 +11,6 @@ import {
 import { type KeySpec, ROLES } from "../../keys/roles.ts";
 import { keyId } from "../../keys/templates.ts";
 import { showAttribute } from "../../token/attributes.ts";
-import { loadProfile } from "../../token/profile-file.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
 import type { InventoryItem } from "../outputs.ts";
 import type { Member } from "../plan.ts";
@@ -23,12 +22,8 @@ const nameOf = ({ label, class: what, id }: InventoryItem): string =>
   `${what} ${label === "" ? "without a label" : label}${id === undefined ? "" : ` (${id.slice(0, 8)})`}`;
 
 /** The objects of keys, as an inventory has them. */
-function objectsOf(
-  evidence: EvidenceReading,
-  { token }: Member,
-  keys: readonly KeySpec[],
-): readonly string[] {
-  const profile = loadProfile(token.profile);
+function objectsOf(evidence: EvidenceReading, { name }: Member, keys: readonly KeySpec[]): readonly string[] {
+  const profile = evidence.profile(name);
   return keys.flatMap((spec) =>
     partsOf(evidence, spec, profile).map(({ expect }) =>
       nameOf({

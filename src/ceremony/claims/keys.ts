@@ -14,7 +14,6 @@ import {
 } from "../../token/attributes.ts";
 import { driftOf } from "../../token/objects.ts";
 import type { Profile } from "../../token/profile.ts";
-import { loadProfile } from "../../token/profile-file.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
 import type { PartText } from "../outputs.ts";
 import type { Member } from "../plan.ts";
@@ -59,10 +58,10 @@ function templateOf({ attributes }: PartText): Template {
   );
 }
 
-function attributesOf(evidence: EvidenceReading, { name, seat, token }: Member): readonly Finding[] {
+function attributesOf(evidence: EvidenceReading, { name, seat }: Member): readonly Finding[] {
   const told = evidence.one("verify", name).output.keys;
   const wanted = keysOfSite(evidence.shape, seat);
-  const profile = loadProfile(token.profile);
+  const profile = evidence.profile(name);
   const strangers = told.filter((key) => !wanted.some((spec) => spec.name === key.name));
   return [
     ...strangers.map((key) => ({
@@ -127,9 +126,9 @@ const ASKED = {
   copy: "for an extractable copy",
 } as const;
 
-function refusalsOf(evidence: EvidenceReading, { name, seat, token }: Member): readonly Finding[] {
+function refusalsOf(evidence: EvidenceReading, { name, seat }: Member): readonly Finding[] {
   const told = evidence.one("verify", name).output.refusals;
-  const { modifiable, unwrapSeals } = attributeSupport(loadProfile(token.profile));
+  const { modifiable, unwrapSeals } = attributeSupport(evidence.profile(name));
   const isFrozen = modifiable && unwrapSeals;
   return keysOfSite(evidence.shape, seat).map((spec): Finding => {
     const about = { station: name, key: spec.name };

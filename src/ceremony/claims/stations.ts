@@ -1,6 +1,5 @@
 /** Who took part: exactly the stations of the plan, with its devices and its software. */
 
-import { loadProfile } from "../../token/profile-file.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
 import type { PlannedToken } from "../plan.ts";
 import { ROOT } from "../plan.ts";
@@ -59,8 +58,8 @@ function device(evidence: EvidenceReading, station: string): readonly Finding[] 
     problems.push(`The device has the serial number ${token.serial}; the plan says ${planned.serial}.`);
   if (!software && initialised !== token.serial)
     problems.push(`The device was ${token.serial} when it was opened, and ${initialised} afterwards.`);
-  const wanted = planned && loadProfile(planned.profile).name;
-  if (wanted !== profile) problems.push(`It was used as ${profile}; the plan says ${wanted ?? "nothing"}.`);
+  const wanted = evidence.profile(station).name;
+  if (wanted !== profile) problems.push(`It was used as ${profile}; the plan says ${wanted}.`);
   const model = `${token.manufacturer} ${token.model}, firmware ${token.firmware}, serial ${initialised}`;
   const vouched = attestation
     ? `Not attested: an attestation (${attestation.format}) is attached, and this version knows no verifier for it.`
