@@ -5,14 +5,15 @@
  * moved to another ceremony, left out or exchanged.
  */
 import { z } from "zod";
-import { fromUtf8, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { payloadTypeOf } from "./dsse.ts";
+import { decodeJson, encodeJson } from "./json-bytes.ts";
 import { type ActionOutputs, OUTPUT_SCHEMAS } from "./outputs.ts";
 import type { CeremonyMode } from "./plan.ts";
 import type { ActionName } from "./steps.ts";
 
 /** DSSE payload type. */
-export const STEP_PAYLOAD = "application/vnd.strongroom.step+json";
+export const STEP_PAYLOAD: string = payloadTypeOf("step");
 
 /** A statement that this one rests on. */
 export interface StepInput {
@@ -38,7 +39,6 @@ export interface StepStatement<A extends ActionName = ActionName> {
   readonly output: ActionOutputs[A];
 }
 
-const MAX_STATEMENT_BYTES = 4_000_000;
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const stepId = z.string().regex(/^[0-9]{3}\.[a-z0-9-]{1,63}\.[a-z-]{1,40}$/);
 
@@ -56,24 +56,16 @@ const schema = z.strictObject({
 });
 
 export function encodeStatement(statement: StepStatement): Uint8Array {
-  return utf8(`${JSON.stringify(statement, null, 2)}\n`);
+  return encodeJson(statement);
 }
 
 /** @throws evidence-invalid */
 export function decodeStatement(payload: Uint8Array): StepStatement {
-  if (payload.length > MAX_STATEMENT_BYTES) throw invalid("it is too long");
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(payload));
-  } catch (cause) {
-    throw invalid("it is not JSON", cause);
-  }
-  const outer = schema.safeParse(value);
-  if (!outer.success) throw invalid(issueOf(outer.error));
-  const { output, ...rest } = outer.data;
+  const { output, ...rest } = decodeJson(payload, schema, "the statement of a step");
   const inner = OUTPUT_SCHEMAS[rest.action].safeParse(output);
-  if (!inner.success) throw invalid(`output: ${issueOf(inner.error)}`);
-  return { ...rest, output: inner.data };
+  if (inner.success) return { ...rest, output: inner.data };
+  const [issue] = inner.error.issues;
+  throw invalid(`output ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`, inner.error);
 }
 
 /** A statement of that action, for whoever reads its output. @throws evidence-invalid */
@@ -87,10 +79,6 @@ export function isAction<A extends ActionName>(
   action: A,
 ): statement is StepStatement<A> {
   return statement.action === action;
-}
-
-function issueOf({ issues: [issue] }: z.ZodError): string {
-  return `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`;
 }
 
 function invalid(problem: string, cause?: unknown): StrongroomError {

@@ -68,8 +68,12 @@ class StepList {
   }
 }
 
-export function shapeOf({ fleet, threshold, sites }: CeremonyPlan): FleetShape {
-  return { fleet, threshold, sites: sites.map(({ name }) => name) };
+export function shapeOf(plan: CeremonyPlan): FleetShape {
+  const { fleet, threshold, sites } = plan;
+  const spares = membersOf(plan)
+    .filter(({ isSpare }) => isSpare)
+    .map(({ name, seat }) => ({ name, seat }));
+  return { fleet, threshold, sites: sites.map(({ name }) => name), spares };
 }
 
 /** Members that wrap keys for others: the sites at which some fleet key is made. */

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { StrongroomError } from "../base/errors.ts";
 import { createVaultClient, type VaultClient } from "../client/vault-client.ts";
 import { MAX_ACCOUNT_TOKEN_BYTES } from "../wire/limits.ts";
-import { decodeManifest, type Manifest } from "../wire/manifest.ts";
+import { decodeManifest, type Manifest, servingSites } from "../wire/manifest.ts";
 import { dim, say } from "./terminal.ts";
 
 interface ClientFile {
@@ -107,7 +107,7 @@ export function loadClient(configFile: string): ConfiguredClient {
 }
 
 function siteUrls(manifest: Manifest, url: string | undefined): Readonly<Record<string, string>> {
-  const [site, ...others] = manifest.sites;
+  const [site, ...others] = servingSites(manifest);
   if (url === undefined || !site) return {};
   if (others.length > 0)
     throw invalid(

@@ -9,7 +9,7 @@ import { equal, fromHex } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { sealEnvelope } from "../crypto/hpke-sender.ts";
 import { keyId } from "../crypto/key-id.ts";
-import { type Manifest, manifestKey } from "../wire/manifest.ts";
+import { type Manifest, manifestKey, servingSites } from "../wire/manifest.ts";
 import { type Answers, decodeAnswer, encodeRequest, type VaultRequest } from "../wire/messages.ts";
 import { postSealed } from "./http.ts";
 import { told } from "./told.ts";
@@ -53,7 +53,7 @@ const pause = (milliseconds: number): Promise<void> =>
 
 /** @throws manifest-invalid */
 function sitesOf(manifest: Manifest, urls: Readonly<Record<string, string>> = {}): readonly Site[] {
-  return manifest.sites.map(({ name, url }) => {
+  return servingSites(manifest).map(({ name, url }) => {
     const key = manifestKey(manifest, "session", name);
     const publicKey = fromHex(key.publicKey);
     const kid = fromHex(key.kid);

@@ -3,7 +3,7 @@ import { equal, fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { keyId } from "../crypto/key-id.ts";
 import { checkPoint } from "../crypto/node/p256.ts";
-import { type Manifest, type ManifestRole, manifestKey } from "../wire/manifest.ts";
+import { type Manifest, type ManifestRole, manifestKey, servingSites } from "../wire/manifest.ts";
 
 export interface SiteKeys {
   readonly name: string;
@@ -17,7 +17,7 @@ export interface SiteKeys {
   readonly identity: Uint8Array;
 }
 
-/** By name, in the manifest's order. @throws manifest-invalid */
+/** Of the sites that serve, by name, in the manifest's order. @throws manifest-invalid */
 export function siteKeys(manifest: Manifest): ReadonlyMap<string, SiteKeys> {
   const point = (role: ManifestRole, site: string): Uint8Array => {
     const { kid, publicKey } = manifestKey(manifest, role, site);
@@ -32,7 +32,7 @@ export function siteKeys(manifest: Manifest): ReadonlyMap<string, SiteKeys> {
     return bytes;
   };
   return new Map(
-    manifest.sites.map(({ name, url }, index) => {
+    servingSites(manifest).map(({ name, url, index }) => {
       const session = point("session", name);
       return [name, { name, index, url, kid: keyId(session), session, identity: point("identity", name) }];
     }),

@@ -44,13 +44,15 @@ export function objectsOfFleet(
   });
 }
 
-/** Destroys every object with one of the labels. @returns the labels of those that were there */
-export function destroyLabelled(
-  session: TokenSession,
-  fleet: string,
-  belongs: (label: string) => boolean,
-): readonly string[] {
-  const doomed = objectsOfFleet(session, fleet).filter(({ label }) => belongs(label));
-  for (const { object } of doomed) session.destroy(object);
-  return doomed.map(({ label }) => label);
+/**
+ * Destroys every object with one of the labels. They are looked for one by one, so that what a token is asked follows
+ * from what shall go, and not from what else is there.
+ * @returns the labels of those that were there
+ */
+export function destroyLabelled(session: TokenSession, labels: readonly string[]): readonly string[] {
+  return labels.flatMap((label) => {
+    const doomed = session.find({ TOKEN: true, LABEL: label });
+    for (const object of doomed) session.destroy(object);
+    return doomed.map(() => label);
+  });
 }

@@ -17,12 +17,15 @@ export interface ManifestSiteFacts {
   /** Where clients reach the site. */
   readonly url: string;
   readonly tokenSerial: string;
-  /** From `readPublicKeys`: identity, session and ake are needed. */
+  /** From `readPublicKeys`: identity, session and ake are needed; of a retired site none. */
   readonly publicKeys: ReadonlyMap<KeyName, Uint8Array>;
+  readonly retired?: true | undefined;
 }
 
 export interface ManifestFacts {
   readonly fleet: string;
+  /** SHA-256 (hex) of the manifest that it takes the place of. */
+  readonly predecessor?: string | undefined;
   readonly threshold: number;
   readonly maxAttempts: number;
   /** Milliseconds since the Unix epoch. */
@@ -39,7 +42,8 @@ function publicKeyOf({ name, publicKeys }: ManifestSiteFacts, role: ManifestRole
 
 /** @throws manifest-invalid where a fact is not what a manifest may hold; key-missing; key-drift (two ake keys) */
 export function manifestOf(facts: ManifestFacts): Manifest {
-  const { fleet, threshold, maxAttempts, createdAt, sites } = facts;
+  const { fleet, predecessor, threshold, maxAttempts, createdAt, sites } = facts;
+  const serving = sites.filter(({ retired }) => !retired);
   const key = (point: Uint8Array, role: ManifestRole, site?: string): ManifestKey => ({
     kid: toHex(keyId(point)),
     role,
@@ -47,17 +51,23 @@ export function manifestOf(facts: ManifestFacts): Manifest {
     algorithm: "P-256",
     publicKey: toHex(point),
   });
-  const [ake, ...others] = sites.map((site) => publicKeyOf(site, "ake"));
+  const [ake, ...others] = serving.map((site) => publicKeyOf(site, "ake"));
   if (ake && !others.every((other) => equal(ake, other)))
     throw new StrongroomError("key-drift", "the sites have different ake keys");
   const manifest: Manifest = {
     type: "strongroom/fleet-manifest/v1",
     fleet,
+    ...(predecessor === undefined ? {} : { predecessor }),
     createdAt,
     policy: { threshold, maxAttempts },
-    sites: sites.map(({ name, url, tokenSerial }) => ({ name, url, tokenSerial })),
+    sites: sites.map(({ name, url, tokenSerial, retired }) => ({
+      name,
+      url,
+      tokenSerial,
+      ...(retired ? { retired } : {}),
+    })),
     keys: [
-      ...sites.flatMap((site) =>
+      ...serving.flatMap((site) =>
         (["identity", "session"] as const).map((role) => key(publicKeyOf(site, role), role, site.name)),
       ),
       ...(ake ? [key(ake, "ake")] : []),
@@ -74,7 +84,8 @@ export function manifestDifferences(a: Manifest, b: Manifest): readonly string[]
   const fields: readonly (readonly [string, (m: Manifest) => unknown])[] = [
     ["the fleet's name", (m) => m.fleet],
     ["the policy", (m) => [m.policy.threshold, m.policy.maxAttempts]],
-    ["the sites' names", (m) => m.sites.map((site) => site.name)],
+    ["its predecessor", (m) => m.predecessor ?? ""],
+    ["the sites' names", (m) => m.sites.map((site) => [site.name, site.retired ?? false])],
     ["the sites' urls", (m) => m.sites.map((site) => site.url)],
     ["the tokens' serials", (m) => m.sites.map((site) => site.tokenSerial)],
     ...(["identity", "session", "ake"] as const).map(

@@ -26,13 +26,12 @@ export interface HolderProofs {
 /**
  * Destroys the original of a key. After this nobody can give the key to another token.
  *
- * @param holders how many sites must have it
+ * @param holders how many sites and spares must have it
  * @throws key-drift, and nothing is destroyed, unless so many holders have answered as the original does;
  *   key-missing where the original is not there; token errors
  */
 export function destroyOriginal(
   session: TokenSession,
-  fleet: string,
   spec: KeySpec,
   holders: number,
   { nonce, proofs }: HolderProofs,
@@ -44,7 +43,7 @@ export function destroyOriginal(
       hint: "the original stays until all have; bring the key to the others",
     });
   requireEqual(spec.name, [proveKey(session, spec, object, nonce), ...proofs]);
-  destroyLabelled(session, fleet, (label) => label === original.label);
+  destroyLabelled(session, [original.label]);
 }
 
 /** How the token refused each thing that a sealed key must not do: the CKR, or what else it answered. */

@@ -7,7 +7,15 @@ import type { Profile } from "../token/profile.ts";
 import type { TokenSession } from "../token/session.ts";
 import type { KeyName } from "../token/token.ts";
 import { isHalfMade } from "./distribution-plan.ts";
-import { type FleetKey, type FleetShape, fleetKeys, keysOfSite, originalOf } from "./fleet-keys.ts";
+import {
+  type FleetKey,
+  type FleetShape,
+  fleetKeys,
+  holdersOf,
+  isAlone,
+  keysOfSite,
+  originalOf,
+} from "./fleet-keys.ts";
 import { destroyLabelled, secretPart, theObject } from "./fleet-objects.ts";
 import { type EqualityProof, proveKey } from "./key-equality.ts";
 import { type KeyReport, provision, provisioned } from "./provision.ts";
@@ -32,8 +40,10 @@ export interface SiteContext {
   readonly session: TokenSession;
   readonly profile: Profile;
   readonly shape: FleetShape;
-  /** The site's index. */
+  /** The site's index; of a spare, that of the site whose keys it holds. */
   readonly site: number;
+  /** The spare's name, where the token is a spare. */
+  readonly spare?: string | undefined;
 }
 
 /** For each step: what it is given, and what it gives. */
@@ -87,16 +97,25 @@ type Step<N extends StepName> = (
   input: SiteSteps[N]["input"],
 ) => SiteSteps[N]["output"];
 
-function ownKey({ shape, site }: SiteContext, name: KeyName): KeySpec {
-  const spec = keysOfSite(shape, site).find((key) => key.name === name);
-  if (spec) return spec;
-  throw new StrongroomError("invalid-request", `${shape.sites[site] ?? site} holds no key ${name}`);
+function memberName({ shape, site, spare }: SiteContext): string {
+  return spare ?? shape.sites[site] ?? `${site}`;
 }
 
-function keyMadeHere({ shape, site }: SiteContext, name: KeyName): FleetKey {
-  const key = fleetKeys(shape).find(({ spec, origin }) => spec.name === name && origin === site);
-  if (key) return key;
-  throw new StrongroomError("invalid-request", `${shape.sites[site] ?? site} does not make the key ${name}`);
+function ownKey(context: SiteContext, name: KeyName): KeySpec {
+  const spec = keysOfSite(context.shape, context.site).find((key) => key.name === name);
+  if (spec) return spec;
+  throw new StrongroomError("invalid-request", `${memberName(context)} holds no key ${name}`);
+}
+
+function keyMadeHere(context: SiteContext, name: KeyName): FleetKey {
+  const key = fleetKeys(context.shape).find(({ spec }) => spec.name === name);
+  if (key && makes(context, key)) return key;
+  throw new StrongroomError("invalid-request", `${memberName(context)} does not make the key ${name}`);
+}
+
+/** A spare only receives. */
+function makes({ site, spare }: SiteContext, { origin }: FleetKey): boolean {
+  return origin === site && spare === undefined;
 }
 
 /** @throws key-drift where something is not as it should be; nothing was made then */
@@ -114,17 +133,21 @@ const STEPS: { readonly [N in StepName]: Step<N> } = {
   survey: ({ session, profile, shape, site }) => surveySite(session, profile, shape, site),
 
   "make-site-keys"({ session, profile, shape, site }) {
-    const alone = shape.sites.length === 1;
+    const alone = isAlone(shape);
     const keys = keysOfSite(shape, site).filter(({ role }) => alone || ROLES[role].life === "kept");
     const halves = provision(session, profile, keys, { dryRun: true }).filter(isHalfMade);
-    destroyLabelled(session, shape.fleet, (label) => halves.some((half) => half.label === label));
+    destroyLabelled(
+      session,
+      halves.map(({ label }) => label),
+    );
     requireMade(provision(session, profile, keys));
     return undefined;
   },
 
-  "make-transport"({ session, profile, shape, site }) {
+  "make-transport"(context) {
+    const { session, profile, shape } = context;
     makeTransport(session, profile, shape.fleet);
-    return exportTransport(session, profile, shape.fleet, shape.sites[site] ?? "");
+    return exportTransport(session, profile, shape.fleet, memberName(context));
   },
 
   "make-originals"(context, names) {
@@ -134,18 +157,18 @@ const STEPS: { readonly [N in StepName]: Step<N> } = {
   },
 
   "discard-keys"(context, names) {
-    const labels = names
-      .map((name) => ownKey(context, name))
-      .filter(({ role }) => ROLES[role].life === "sealed");
-    destroyLabelled(context.session, context.shape.fleet, (label) =>
-      labels.some((spec) => spec.label === label),
+    const specs = names.map((name) => ownKey(context, name));
+    const travelling = specs.filter(({ role }) => ROLES[role].life === "sealed");
+    destroyLabelled(
+      context.session,
+      travelling.map(({ label }) => label),
     );
     return undefined;
   },
 
   "discard-originals"(context, names) {
     const labels = names.map((name) => originalOf(keyMadeHere(context, name).spec).label);
-    destroyLabelled(context.session, context.shape.fleet, (label) => labels.includes(label));
+    destroyLabelled(context.session, labels);
     return undefined;
   },
 
@@ -157,30 +180,31 @@ const STEPS: { readonly [N in StepName]: Step<N> } = {
 
   export(context, wanted) {
     return wanted.map(({ key, to }) => {
-      const { spec, holders } = keyMadeHere(context, key);
+      const made = keyMadeHere(context, key);
       // The one thing that no package may do: take a share to a site that must never have it.
-      if (!holders.some((holder) => context.shape.sites[holder] === to.site))
+      if (!holdersOf(context.shape, made).includes(to.site))
         throw new StrongroomError("invalid-request", `${to.site} is no holder of ${key}`);
-      return exportKey(context.session, context.profile, spec, to);
+      return exportKey(context.session, context.profile, made.spec, to);
     });
   },
 
   import(context, packages) {
-    const { session, profile, shape, site } = context;
+    const { session, profile } = context;
     for (const parcel of packages)
-      importKey(session, profile, ownKey(context, parcel.key), shape.sites[site] ?? "", parcel);
+      importKey(session, profile, ownKey(context, parcel.key), memberName(context), parcel);
     return undefined;
   },
 
-  prove({ session, shape, site }, nonce) {
+  prove(context, nonce) {
+    const { session, shape, site } = context;
     const prove = (spec: KeySpec, label: string): EqualityProof => ({
       key: spec.name,
       proof: proveKey(session, spec, theObject(session, secretPart(spec), label), nonce),
     });
     const own = fleetKeys(shape).filter(({ holders }) => holders.includes(site));
     const originals = own.filter(
-      ({ spec, origin }) =>
-        origin === site && session.find({ TOKEN: true, LABEL: originalOf(spec).label }).length > 0,
+      (key) =>
+        makes(context, key) && session.find({ TOKEN: true, LABEL: originalOf(key.spec).label }).length > 0,
     );
     return {
       keys: own.map(({ spec }) => prove(spec, spec.label)),
@@ -190,14 +214,15 @@ const STEPS: { readonly [N in StepName]: Step<N> } = {
 
   "destroy-originals"(context, all) {
     for (const { key, ...proofs } of all) {
-      const { spec, holders } = keyMadeHere(context, key);
-      destroyOriginal(context.session, context.shape.fleet, spec, holders.length, proofs);
+      const made = keyMadeHere(context, key);
+      const holders = holdersOf(context.shape, made).length;
+      destroyOriginal(context.session, made.spec, holders, proofs);
     }
     return undefined;
   },
 
   "remove-transport": ({ session, shape }) => removeTransport(session, shape.fleet),
-  "remove-trusted": ({ session, shape }) => removeTrusted(session, shape.fleet),
+  "remove-trusted": ({ session, shape }) => removeTrusted(session, shape),
   "try-refusals": ({ session, profile, shape, site }) =>
     tryRefusals(session, profile, keysOfSite(shape, site)),
   "public-keys": ({ session, shape, site }) => readPublicKeys(session, keysOfSite(shape, site)),

@@ -2,13 +2,12 @@
 import type { Profile } from "../token/profile.ts";
 import type { TokenSession } from "../token/session.ts";
 import {
-  carrierLabel,
   type FleetShape,
   fleetKeys,
   keysOfSite,
   originalOf,
   transportKey,
-  trustedLabel,
+  trustedLabels,
 } from "./fleet-keys.ts";
 import { objectsOfFleet } from "./fleet-objects.ts";
 import { type KeyReport, provision } from "./provision.ts";
@@ -47,10 +46,9 @@ export function surveySite(
     { dryRun: true, stage: () => "open" },
   );
   const labels = [...new Set(objectsOfFleet(session, fleet).map(({ label }) => label))].sort();
+  const trusted = trustedLabels(shape);
   const isTemporary = (label: string): boolean =>
-    label === transportKey(fleet).label ||
-    label.startsWith(trustedLabel(fleet, "")) ||
-    label.startsWith(carrierLabel(fleet, ""));
+    label === transportKey(fleet).label || trusted.includes(label);
   const known = new Set([...keys, ...originals].map(({ label }) => label));
   const { label, serial } = session.info();
   return {

@@ -13,7 +13,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { KEY_TYPE, OBJECT_CLASS, type Template } from "../token/attributes.ts";
 import type { Oaep, Profile } from "../token/profile.ts";
 import type { ObjectHandle, TokenSession } from "../token/session.ts";
-import { carrierLabel, transportKey, trustedLabel } from "./fleet-keys.ts";
+import { carrierLabel, type FleetShape, transportKey, trustedLabel, trustedLabels } from "./fleet-keys.ts";
 import { destroyLabelled, theObject } from "./fleet-objects.ts";
 import { attributeSupport, provision, provisioned } from "./provision.ts";
 import { keyId } from "./templates.ts";
@@ -99,7 +99,7 @@ export function trustTransport(session: TokenSession, profile: Profile, key: Tra
     .find({ CLASS: OBJECT_CLASS["public key"], TOKEN: true, LABEL: label })
     .filter((object) => isTrustedCopy(session, profile, object, key));
   if (same.length === 1) return;
-  destroyLabelled(session, key.fleet, (other) => other === label);
+  destroyLabelled(session, [label]);
   const object = session.createObject({
     CLASS: OBJECT_CLASS["public key"],
     KEY_TYPE: KEY_TYPE.RSA,
@@ -161,7 +161,7 @@ export function trustedCopy(session: TokenSession, profile: Profile, key: Transp
  */
 export function makeCarrier(session: TokenSession, profile: Profile, fleet: string, site: string): void {
   const label = carrierLabel(fleet, site);
-  destroyLabelled(session, fleet, (other) => other === label);
+  destroyLabelled(session, [label]);
   const support = attributeSupport(profile);
   const object = session.generateKey(
     { mechanism: session.traits.mechanisms.aesKeygen },
@@ -201,13 +201,11 @@ export function makeCarrier(session: TokenSession, profile: Profile, fleet: stri
  * @param session logged in as `truster` says
  * @returns the labels of what was there
  */
-export function removeTrusted(session: TokenSession, fleet: string): readonly string[] {
-  const [trusted, carriers] = [trustedLabel(fleet, ""), carrierLabel(fleet, "")];
-  return destroyLabelled(session, fleet, (label) => label.startsWith(trusted) || label.startsWith(carriers));
+export function removeTrusted(session: TokenSession, shape: FleetShape): readonly string[] {
+  return destroyLabelled(session, trustedLabels(shape));
 }
 
 /** Destroys the site's transport pair: nothing can be brought to it any more. @returns the labels of what was there */
 export function removeTransport(session: TokenSession, fleet: string): readonly string[] {
-  const { label } = transportKey(fleet);
-  return destroyLabelled(session, fleet, (other) => other === label);
+  return destroyLabelled(session, [transportKey(fleet).label]);
 }

@@ -26,6 +26,9 @@ export const CKF_TOKEN = {
   USER_PIN_COUNT_LOW: 0x10000,
   USER_PIN_FINAL_TRY: 0x20000,
   USER_PIN_LOCKED: 0x40000,
+  SO_PIN_COUNT_LOW: 0x100000,
+  SO_PIN_FINAL_TRY: 0x200000,
+  SO_PIN_LOCKED: 0x400000,
 } as const;
 
 /** DER of the object identifier of P-256 (RFC 5480 secp256r1): CKA_EC_PARAMS. */

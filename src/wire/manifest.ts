@@ -24,11 +24,15 @@ export interface ManifestSite {
   /** Where clients reach it, e.g. `https://site-a.example`. */
   readonly url: string;
   readonly tokenSerial: string;
+  /** It has left the fleet: its place stays, so that the others keep their numbers, but nobody has its keys. */
+  readonly retired?: true | undefined;
 }
 
 export interface Manifest {
   readonly type: "strongroom/fleet-manifest/v1";
   readonly fleet: string;
+  /** SHA-256 (hex) of the manifest that this one takes the place of: a site was replaced or retired. */
+  readonly predecessor?: string | undefined;
   /** Milliseconds since the Unix epoch. */
   readonly createdAt: number;
   readonly policy: { readonly threshold: number; readonly maxAttempts: number };
@@ -44,13 +48,24 @@ const name = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, 
 const shape = z.strictObject({
   type: z.literal("strongroom/fleet-manifest/v1"),
   fleet: name,
+  predecessor: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   createdAt: z.number().int().nonnegative().safe(),
   policy: z.strictObject({
     threshold: z.number().int().min(1).max(7),
     maxAttempts: z.number().int().min(1).max(100),
   }),
   sites: z
-    .array(z.strictObject({ name, url: z.url(), tokenSerial: z.string().max(64) }))
+    .array(
+      z.strictObject({
+        name,
+        url: z.url(),
+        tokenSerial: z.string().max(64),
+        retired: z.literal(true).optional(),
+      }),
+    )
     .min(1)
     .max(7),
   keys: z
@@ -81,8 +96,10 @@ const schema: z.ZodType<Manifest> = shape.superRefine(({ sites, keys, policy }, 
   ], "more than a majority of the sites");
   require(distinct(sites.map((site) => site.name)), ["sites"], "two sites have one name");
   require(distinct(sites.map((site) => site.url)), ["sites"], "two sites have one url");
+  const serving = sites.filter(({ retired }) => !retired);
+  require(serving.length >= policy.threshold, ["sites"], "fewer sites serve than an evaluation needs");
   const wanted = [
-    ...sites.flatMap((site) => [`identity of ${site.name}`, `session of ${site.name}`]),
+    ...serving.flatMap((site) => [`identity of ${site.name}`, `session of ${site.name}`]),
     "ake of the fleet",
   ];
   const present = keys.map(({ role, site }) => `${role} of ${site ?? "the fleet"}`);
@@ -107,6 +124,11 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new StrongroomError("manifest-invalid", `manifest: ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+/** The sites that have not been retired, with their places among all. */
+export function servingSites({ sites }: Manifest): readonly (ManifestSite & { readonly index: number })[] {
+  return sites.map((site, index) => ({ ...site, index })).filter(({ retired }) => !retired);
 }
 
 /** The key of a role (and site, for keys of one site). @throws manifest-invalid */

@@ -1,0 +1,118 @@
+/**
+ * The security officer's PIN becomes one that nobody has: random, and forgotten; or random, and in the hands of
+ * custodians of whom a quorum can put it together (Shamir). PKCS#11 has one PIN of the security officer, so the old one
+ * is gone when the new one is set; that is why the shares are written, read back and put together before that, and why
+ * the new PIN is tried right after it.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { combine, split } from "shamir-secret-sharing";
+import { concat, equal, toHex, utf8, wipe } from "../../base/bytes.ts";
+import { isStrongroomError, StrongroomError } from "../../base/errors.ts";
+import type { ActionOutputs } from "../outputs.ts";
+import type { CredentialPolicy } from "../plan.ts";
+import type { Action, ActionContext } from "./context.ts";
+
+/** Characters of a new PIN, 6 bits each; every known token takes so many. */
+const PIN_LENGTH = 16;
+const SALT_BYTES = 32;
+
+type Split = Extract<CredentialPolicy, { soPin: "split" }>;
+
+const sha256 = (bytes: Uint8Array): Uint8Array =>
+  Uint8Array.from(createHash("sha256").update(bytes).digest());
+
+function newPin(): Uint8Array {
+  return utf8(randomBytes(PIN_LENGTH).toString("base64url").slice(0, PIN_LENGTH));
+}
+
+/** Where the share of a custodian is until it is handed out. */
+function shareName(station: string, custodian: number): string {
+  return `shares/${station}.${custodian + 1}.json`;
+}
+
+interface Share {
+  readonly fleet: string;
+  readonly station: string;
+  readonly custodian: string;
+  readonly share: string;
+}
+
+/** Writes the shares and puts a quorum of them, as they were written, together again. */
+async function handOut(
+  { plan, step, folder }: ActionContext,
+  { quorum, custodians }: Split,
+  pin: Uint8Array,
+): Promise<ActionOutputs["seal-credentials"]> {
+  const salt = Uint8Array.from(randomBytes(SALT_BYTES));
+  const shares = await split(pin, custodians.length, quorum);
+  const told = custodians.map((custodian, i) => {
+    const share = toHex(shares[i] ?? new Uint8Array());
+    const text: Share = { fleet: plan.fleet, station: step.station, custodian, share };
+    const bytes = utf8(`${JSON.stringify(text, null, 2)}\n`);
+    folder.keep(shareName(step.station, i), bytes);
+    wipe(bytes);
+    return { custodian, sha256: toHex(sha256(utf8(share))) };
+  });
+  const again = await combine(shares.slice(-quorum));
+  const isRight = equal(again, pin);
+  wipe(again, ...shares);
+  if (!isRight) throw new StrongroomError("internal", "shares do not make the PIN that was split");
+  return {
+    soPin: "split",
+    quorum,
+    commitment: toHex(sha256(concat(salt, pin))),
+    salt: toHex(salt),
+    shares: told,
+  };
+}
+
+const PENDING = "credentials.json";
+
+/**
+ * @throws ceremony-stopped where nobody can say which PIN the token has; token errors
+ */
+export const sealCredentials: Action<"seal-credentials"> = async (context) => {
+  const { plan, step, token, folder, isResumed } = context;
+  // What was said of the shares is kept with them: after an interruption they may be all that opens the token.
+  const name = `${step.station}.${PENDING}`;
+  if (isResumed && (await isSealed(context))) {
+    const said = folder.kept(name);
+    if (!said) return { soPin: "destroyed" };
+    folder.forget(name);
+    return JSON.parse(Buffer.from(said).toString()) as ActionOutputs["seal-credentials"];
+  }
+  const { credentials } = plan;
+  const pin = newPin();
+  const old = await token.officerPin();
+  try {
+    let output: ActionOutputs["seal-credentials"] = { soPin: "destroyed" };
+    if (credentials.soPin === "split") {
+      output = await handOut(context, credentials, pin);
+      folder.keep(name, utf8(JSON.stringify(output)));
+    }
+    await token.withOfficerPin(old, (session) => session.changePin(old, pin));
+    await token.withOfficerPin(pin, () => undefined);
+    folder.forget(name);
+    return output;
+  } finally {
+    wipe(old, pin);
+  }
+};
+
+/** Does the token refuse the PIN that it had? That costs one of its tries, once. */
+async function isSealed({ token, step }: ActionContext): Promise<boolean> {
+  const old = await token.officerPin();
+  try {
+    await token.withOfficerPin(old, () => undefined);
+    return false;
+  } catch (error) {
+    if (isStrongroomError(error, "pin-incorrect")) return true;
+    throw new StrongroomError(
+      "ceremony-stopped",
+      `nobody can say whether the security officer's PIN of ${step.station} was replaced`,
+      { cause: error, hint: "look at the token with its own tools, let the officers decide, and resume" },
+    );
+  } finally {
+    wipe(old);
+  }
+}
