@@ -2,6 +2,7 @@
  * One false thing at a time, and everything else properly signed, by keys that this test has: the claim that it
  * contradicts fails, and with it only those that rest on it.
  */
+import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { checkClaims } from "../../src/ceremony/claims/all.ts";
@@ -13,7 +14,7 @@ import type { ActionOutputs, PartText } from "../../src/ceremony/outputs.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
 import { STEP_PAYLOAD } from "../../src/ceremony/statement.ts";
 import type { ActionName, CeremonyStep } from "../../src/ceremony/steps.ts";
-import { planOf } from "../support/ceremony-plan.ts";
+import { planOf, replacement, retirement } from "../support/ceremony-plan.ts";
 import {
   asEvidence,
   type Falsehoods,
@@ -432,5 +433,76 @@ describe("files", () => {
     const failed = failedClaims(read(files));
     expect(failed[0]).toBe("plan-fixed");
     expect(failed).toContain("plan-approved");
+  });
+});
+
+describe("a change of the fleet", () => {
+  const sha256 = (bytes: Uint8Array = utf8("")) => createHash("sha256").update(bytes).digest("hex");
+
+  async function changed(
+    make: typeof replacement,
+    falsehoods: Falsehoods = {},
+    change: Partial<CeremonyPlan> = {},
+    failedBefore: readonly ClaimId[] = [],
+  ) {
+    const before = await paperCeremony(plan, officers, outputs);
+    const manifest = sha256(before.get("manifest.json"));
+    const named = make({ sites: 3, spares: 1 }, { predecessor: { manifest, evidence: "before" }, ...change });
+    const own = withOfficers(named, officers, 2);
+    const files = await paperCeremony(own, officers, new PaperOutputs(own, outputs.keys), falsehoods);
+    const predecessor = { reading: new EvidenceReading(asEvidence(before)), failed: failedBefore };
+    return checkClaims(new EvidenceReading(asEvidence(files), {}, predecessor));
+  }
+  const failed = (claims: Awaited<ReturnType<typeof changed>>) =>
+    failedClaims(claims.filter(({ detail }) => !detail.startsWith("Not checked")));
+
+  test.each([
+    ["a spare takes a site's place", replacement],
+    ["a site leaves", retirement],
+  ] as const)("%s: honest evidence passes", async (_name, make) => {
+    expect((await changed(make)).filter(({ ok }) => !ok)).toEqual([]);
+  });
+
+  test("without the evidence of the fleet before, nothing holds", async () => {
+    const own = withOfficers(replacement({ sites: 3, spares: 1 }), officers, 2);
+    const files = await paperCeremony(own, officers, new PaperOutputs(own, outputs.keys));
+    expect(failed(read(files))).toContain("predecessor");
+  });
+
+  test("evidence before that does not hold", async () => {
+    expect(failed(await changed(replacement, {}, {}, ["holders"]))).toEqual(["predecessor"]);
+  });
+
+  test("another manifest before", async () => {
+    const predecessor = { manifest: "00".repeat(32), evidence: "before" };
+    expect(failed(await changed(replacement, {}, { predecessor }))).toEqual(["predecessor"]);
+  });
+
+  test("a key of another site is changed on the way", async () => {
+    const manifest: Falsehoods["manifest"] = (made) => ({
+      ...made,
+      keys: made.keys.map((key) =>
+        key.site === "site-c" && key.role === "session" ? { ...key, publicKey: strangersPoint } : key,
+      ),
+    });
+    expect(failed(await changed(replacement, { manifest }))).toEqual(["manifest"]);
+  });
+
+  test("a retired site that stays in the manifest", async () => {
+    const before = outputs.manifest();
+    const manifest: Falsehoods["manifest"] = (made) => ({ ...made, sites: before.sites, keys: before.keys });
+    expect(failed(await changed(retirement, { manifest }))).toEqual(["manifest"]);
+  });
+
+  test("keys of a retired site that are still in its token", async () => {
+    const kept = says("destroy-keys", "site-c", (output) => ({
+      ...output,
+      inventory: [...output.inventory, { label: "strongroom/demo/record", class: "secret key" }],
+    }));
+    expect(failed(await changed(retirement, kept))).toEqual(["change"]);
+  });
+
+  test("another policy than before", async () => {
+    expect(failed(await changed(retirement, {}, { maxAttempts: 20 }))).toEqual(["change"]);
   });
 });

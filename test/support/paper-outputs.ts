@@ -1,11 +1,10 @@
 /** What the steps of a ceremony on paper say, by the plan: keys are the test's own, and every answer is right. */
-import "reflect-metadata";
-import { createECDH, createHash, type KeyObject, randomBytes, webcrypto } from "node:crypto";
-import * as x509 from "@peculiar/x509";
-import { toHex } from "../../src/base/bytes.ts";
+import { createECDH, createHash, type KeyObject, randomBytes, sign } from "node:crypto";
+import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { certificatePem, makeCertificate } from "../../src/ceremony/certificate.ts";
 import type { ActionOutputs, InventoryItem, PartText } from "../../src/ceremony/outputs.ts";
 import { type CeremonyPlan, type Member, membersOf, ROOT } from "../../src/ceremony/plan.ts";
-import { type ActionName, type CeremonyStep, originsOf, shapeOf } from "../../src/ceremony/steps.ts";
+import { type ActionName, type CeremonyStep, originsOf, shapeOf, stepsOf } from "../../src/ceremony/steps.ts";
 import type { TranscriptEntry } from "../../src/ceremony/transcript-lines.ts";
 import { fingerprintWords } from "../../src/ceremony/words.ts";
 import {
@@ -77,7 +76,7 @@ export class PaperOutputs {
   constructor(plan: CeremonyPlan, keys: PaperKeys = new PaperKeys()) {
     this.plan = plan;
     this.keys = keys;
-    for (const { name } of membersOf(plan))
+    for (const { name } of this.#answering())
       for (const key of ["session", "ake"]) {
         const { privateKey, point } = ecPair();
         const scalar = Buffer.from(privateKey.export({ format: "jwk" }).d ?? "", "base64url");
@@ -92,29 +91,21 @@ export class PaperOutputs {
     return this;
   }
 
-  async #certificate(station: string): Promise<Uint8Array> {
-    const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-    const load = (pair: EcPair, usage: "sign" | "verify") => {
-      const { d, ...jwk } = pair.privateKey.export({ format: "jwk" });
-      return webcrypto.subtle.importKey("jwk", usage === "sign" ? { ...jwk, d } : jwk, algorithm, true, [
-        usage,
-      ]);
-    };
-    const subject = (name: string): string =>
-      `CN=${name}, O=${this.plan.fleet}${this.plan.mode === "rehearsal" ? ", OU=REHEARSAL" : ""}`;
-    const isRoot = station === ROOT;
-    const certificate = await x509.X509CertificateGenerator.create({
-      serialNumber: sha256(this.keys.signing(station).point).slice(0, 16),
-      subject: subject(station),
-      issuer: subject(ROOT),
-      notBefore: new Date(Date.UTC(2026, 0, 1)),
-      notAfter: new Date(Date.UTC(2040, 0, 1)),
-      signingAlgorithm: algorithm,
-      publicKey: await load(this.keys.signing(station), "verify"),
-      signingKey: await load(this.keys.root, "sign"),
-      extensions: [new x509.BasicConstraintsExtension(isRoot, undefined, true)],
-    });
-    return new Uint8Array(certificate.rawData);
+  #certificate(station: string): Promise<Uint8Array> {
+    const { fleet, mode } = this.plan;
+    const { root } = this.keys;
+    return makeCertificate(
+      {
+        fleet,
+        mode,
+        station,
+        publicKey: this.keys.signing(station).point,
+        issuer: root.point,
+        notBefore: Date.UTC(2026, 0, 1),
+      },
+      (message) =>
+        Uint8Array.from(sign("sha256", message, { key: root.privateKey, dsaEncoding: "ieee-p1363" })),
+    );
   }
 
   certificate(station: string): Uint8Array {
@@ -122,33 +113,35 @@ export class PaperOutputs {
   }
 
   certificateFiles(): readonly (readonly [string, Uint8Array])[] {
-    return [...this.#certificates].map(([station, der]) => {
-      const body =
-        Buffer.from(der)
-          .toString("base64")
-          .match(/.{1,64}/g) ?? [];
-      const pem = `-----BEGIN CERTIFICATE-----\n${body.join("\n")}\n-----END CERTIFICATE-----\n`;
-      return [`certificates/${station}.pem`, Uint8Array.from(Buffer.from(pem))];
-    });
+    return [...this.#certificates].map(([station, der]) => [
+      `certificates/${station}.pem`,
+      utf8(certificatePem(der)),
+    ]);
   }
 
   manifest(): Manifest {
-    const { fleet, threshold, maxAttempts, sites } = this.plan;
+    const { fleet, threshold, maxAttempts, sites, change, predecessor } = this.plan;
     return manifestOf({
       fleet,
       threshold,
       maxAttempts,
       createdAt: Date.UTC(2026, 5, 1),
-      sites: sites.map(({ name, url, token }) => ({
-        name,
-        url,
-        tokenSerial: token.serial ?? "",
-        publicKeys: new Map<KeyName, Uint8Array>([
-          ["identity", this.keys.pair(name, "identity").point],
-          ["session", this.keys.pair(name, "session").point],
-          ["ake", this.keys.ake.point],
-        ]),
-      })),
+      predecessor: predecessor?.manifest,
+      sites: sites.map(({ name, url }) => {
+        const member = name === change?.site ? change.spare : name;
+        if (member === undefined)
+          return { name, url, tokenSerial: this.#serial(name), retired: true, publicKeys: new Map() };
+        return {
+          name,
+          url,
+          tokenSerial: this.#serial(member),
+          publicKeys: new Map<KeyName, Uint8Array>([
+            ["identity", this.keys.pair(member, "identity").point],
+            ["session", this.keys.pair(member, "session").point],
+            ["ake", this.keys.ake.point],
+          ]),
+        };
+      }),
     });
   }
 
@@ -214,12 +207,14 @@ export class PaperOutputs {
         },
       }),
       compare: () => ({
-        equal: fleetKeys(shapeOf(this.plan)).map(({ spec, holders }) => ({
-          key: spec.name,
-          holders: membersOf(this.plan)
-            .filter(({ seat }) => holders.includes(seat))
-            .map(({ name }) => name),
-        })),
+        equal: fleetKeys(shapeOf(this.plan))
+          .map(({ spec, holders }) => ({
+            key: spec.name,
+            holders: this.#answering()
+              .filter(({ seat }) => holders.includes(seat))
+              .map(({ name }) => name),
+          }))
+          .filter(({ holders }) => holders.length > 0),
         scalars: this.#questionsBy(({ scalar }) => toHex(scalar)),
       }),
       "destroy-originals": () => ({
@@ -265,8 +260,13 @@ export class PaperOutputs {
         };
       },
       "destroy-keys": () => ({
-        destroyed: this.#specs(station).map(({ label }) => label),
-        inventory: [],
+        destroyed: this.#specs(station)
+          .filter(({ role }) => role !== "identity")
+          .map(({ label }) => label),
+        inventory: this.#inventory(
+          station,
+          this.#specs(station).filter(({ role }) => role === "identity"),
+        ),
       }),
       manifest: () => ({ sha256: "" }),
       close: () => ({}),
@@ -288,6 +288,12 @@ export class PaperOutputs {
       profile: profileOf(this.#token(station).profile).name,
       software: false,
     };
+  }
+
+  /** Members that take part. */
+  #answering(): readonly Member[] {
+    const stations = stepsOf(this.plan).map(({ station }) => station);
+    return membersOf(this.plan).filter(({ name }) => stations.includes(name));
   }
 
   #token(station: string): Member["token"] {

@@ -1,7 +1,8 @@
 /** The certificates: the root's own, and one for the identity key of each member. */
 import { createHash, X509Certificate } from "node:crypto";
-import { equal, fromHex, toHex } from "../../base/bytes.ts";
+import { equal, fromHex, toHex, utf8 } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
+import { certificateName, certificatePem } from "../certificate.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
 import { ROOT } from "../plan.ts";
 import { fingerprintWords } from "../words.ts";
@@ -35,13 +36,8 @@ function isIssuedBy(certificate: X509Certificate, root: X509Certificate): boolea
   }
 }
 
-function pemOf(der: Uint8Array): string {
-  const lines =
-    Buffer.from(der)
-      .toString("base64")
-      .match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
-}
+/** The names of a certificate as `certificateName` writes them. */
+const nameOf = (name: string): string => String(name).split("\n").join(", ");
 
 /** What is wrong with the certificate of a station, for `key`, issued by `root`. */
 function problemsOf(
@@ -60,15 +56,14 @@ function problemsOf(
   require(point !== undefined && equal(point, evidence.keyOf(station)), "is for another key");
   require(isIssuedBy(certificate, root), "is not the root's");
   require(certificate.ca === (station === ROOT), station === ROOT ? "is no root's" : "could issue others");
-  const subject = String(certificate.subject);
-  const names = subject.split("\n").map((part) => part.slice(part.indexOf("=") + 1));
-  require(names.includes(station) && names.includes(fleet), `is for another subject: ${subject}`);
-  require(names.includes("REHEARSAL") === (mode === "rehearsal"), `is not of a ${mode}`);
+  const subject = nameOf(certificate.subject);
+  require(subject === certificateName(fleet, station, mode), `is for another subject: ${subject}`);
+  require(nameOf(certificate.issuer) === certificateName(fleet, ROOT, mode), "names another issuer");
   const signedAt = evidence.one("certify", ROOT).time;
   const [from, to] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
   require(from <= signedAt && signedAt < to, "was not valid when it was made");
   const file = evidence.files.get(`certificates/${station}.pem`)?.bytes;
-  require(file !== undefined && equal(file, Buffer.from(pemOf(der))), "is another one in its file");
+  require(file !== undefined && equal(file, utf8(certificatePem(der))), "is another one in its file");
   return problems;
 }
 

@@ -109,15 +109,19 @@ export const inventory: ClaimRule = {
   check: (evidence) => evidence.members.flatMap((member) => ofMember(evidence, member)),
 };
 
-/** A retired site's keys are gone. */
+/** A retired site's keys are gone; its identity stays, since it has to sign that they are. */
 export function destroyedKeys(evidence: EvidenceReading): readonly Finding[] {
   return evidence.members.flatMap(({ name, seat }) => {
     const { destroyed, inventory: rest } = evidence.one("destroy-keys", name).output;
-    const wanted = keysOfSite(evidence.shape, seat).map(({ label }) => label);
-    const problems = compareLabels("fleet keys", [...new Set(destroyed)], wanted);
-    const left = rest.filter(({ label }) => label.startsWith(`strongroom/${evidence.plan.fleet}/`));
+    const keys = keysOfSite(evidence.shape, seat).filter(({ role }) => role !== "identity");
+    const problems = compareLabels(
+      "fleet keys",
+      destroyed,
+      keys.map(({ label }) => label),
+    );
+    const left = rest.filter(({ label }) => keys.some((key) => label.startsWith(key.label)));
     if (left.length > 0) problems.push(`Still there: ${left.map(nameOf).join(", ")}.`);
-    const detail = `Its ${wanted.length} keys were destroyed, and none is left in the token.`;
+    const detail = `Its ${keys.length} keys were destroyed, and none of them is left in the token.`;
     return judged(problems, detail, { station: name, source: "library-reported" });
   });
 }

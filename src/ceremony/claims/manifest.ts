@@ -11,6 +11,8 @@ interface Expected {
   readonly keys: ReadonlyMap<string, string>;
   /** Serial number by site. */
   readonly serials: ReadonlyMap<string, string>;
+  /** Sites that have left. */
+  readonly retired: readonly string[];
 }
 
 const nameOf = (role: string, site: string | undefined): string => `${role} of ${site ?? "the fleet"}`;
@@ -21,17 +23,18 @@ function before(evidence: EvidenceReading): Expected {
   return {
     keys: new Map(manifest?.keys.map(({ role, site, publicKey }) => [nameOf(role, site), publicKey])),
     serials: new Map(manifest?.sites.map(({ name, tokenSerial }) => [name, tokenSerial])),
+    retired: manifest?.sites.filter((site) => site.retired).map(({ name }) => name) ?? [],
   };
 }
 
 function expected(evidence: EvidenceReading): Expected {
   const { plan } = evidence;
-  const { keys, serials } = before(evidence);
+  const { keys, serials, retired } = before(evidence);
   const [allKeys, allSerials] = [new Map(keys), new Map(serials)];
   if (plan.kind === "retire") {
     const site = plan.change?.site ?? "";
     for (const role of ["identity", "session"]) allKeys.delete(nameOf(role, site));
-    return { keys: allKeys, serials: allSerials };
+    return { keys: allKeys, serials: allSerials, retired: [...retired, site] };
   }
   const taking =
     plan.kind === "create"
@@ -44,7 +47,7 @@ function expected(evidence: EvidenceReading): Expected {
     if (plan.kind === "create") allKeys.set(nameOf("ake", undefined), ake);
     allSerials.set(site, serialOf(evidence, member));
   }
-  return { keys: allKeys, serials: allSerials };
+  return { keys: allKeys, serials: allSerials, retired };
 }
 
 /** Every member has the ake key that the manifest names, spares too. */
@@ -83,7 +86,12 @@ export const manifest: ClaimRule = {
     const sites = made.sites.map(({ name, url }) => `${name} ${url}`);
     const wanted = plan.sites.map(({ name, url }) => `${name} ${url}`);
     require(JSON.stringify(sites) === JSON.stringify(wanted), `Its sites are ${sites.join(", ")}.`);
-    const { keys, serials } = expected(evidence);
+    const { keys, serials, retired } = expected(evidence);
+    require(made.predecessor === plan.predecessor?.manifest, "It names another manifest as the one before.");
+    for (const { name } of made.sites.filter(
+      (site) => (site.retired ?? false) !== retired.includes(site.name),
+    ))
+      problems.push(`${name} ${retired.includes(name) ? "should have left" : "should not have left"}.`);
     for (const { name, tokenSerial } of made.sites)
       require(serials.get(name) === tokenSerial, `The token of ${name} is not ${tokenSerial}.`);
     const named = new Map(made.keys.map(({ role, site, publicKey }) => [nameOf(role, site), publicKey]));
