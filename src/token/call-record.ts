@@ -5,7 +5,7 @@
  * - What is said of an argument is chosen here, function by function; what nobody chose is not said. PINs, wrapped keys
  *   and values never are: of bytes only their number.
  * - Handles are numbers that mean nothing elsewhere, and tokens list their objects in any order. So an object is called
- *   by its label from when that is known, otherwise o1, o2 … in the order in which they are first used.
+ *   by its label where it was made with one or looked for by it, otherwise o1, o2 … in the order of first use.
  */
 import { ATTRIBUTES, type AttributeName, attributeName, showAttribute } from "./attributes.ts";
 import type { Binding } from "./binding.ts";
@@ -56,30 +56,25 @@ type Recorded = Exclude<keyof Binding, NotRecorded>;
 const MAX_NAME = 128;
 
 class ObjectNames {
-  readonly #labels = new Map<string, string>();
-  readonly #numbers = new Map<string, string>();
+  readonly #names = new Map<string, string>();
+  #numbered = 0;
   /** LABEL of the search that goes on. */
   searched: string | undefined;
 
   of(handle: Handle): string {
     const key = handle.toString("hex");
-    const known = this.#labels.get(key) ?? this.#numbers.get(key);
+    const known = this.#names.get(key);
     if (known !== undefined) return known;
-    const name = `o${this.#numbers.size + 1}`;
-    this.#numbers.set(key, name);
+    const name = `o${++this.#numbered}`;
+    this.#names.set(key, name);
     return name;
   }
 
-  learn(handle: Handle, label: string | undefined): void {
-    if (label !== undefined && label !== "")
-      this.#labels.set(handle.toString("hex"), label.slice(0, MAX_NAME));
-  }
-
-  /** A new object: a token may give it the handle of one that is gone. */
-  renew(handle: Handle, label: string | undefined): void {
-    this.#labels.delete(handle.toString("hex"));
-    this.#numbers.delete(handle.toString("hex"));
-    this.learn(handle, label);
+  /** A new object, for a token may give it the handle of one that is gone; or one that a search found. */
+  name(handle: Handle, label: string | undefined): void {
+    const key = handle.toString("hex");
+    if (label === undefined || label === "") this.#names.delete(key);
+    else this.#names.set(key, label.slice(0, MAX_NAME));
   }
 }
 
@@ -211,23 +206,19 @@ const LEARN: {
     names.searched = labelIn(template);
   },
   C_FindObjects: (names, found) => {
-    for (const object of found) names.learn(object, names.searched);
+    for (const object of found) names.name(object, names.searched);
   },
-  C_GetAttributeValue: (names, values, _session, object) => {
-    const label = values.find(({ type }) => type === ATTRIBUTES.LABEL.type)?.value;
-    names.learn(object, label?.toString("utf8"));
-  },
-  C_CreateObject: (names, object, _session, template) => names.renew(object, labelIn(template)),
-  C_CopyObject: (names, object, _session, _from, template) => names.renew(object, labelIn(template)),
-  C_GenerateKey: (names, object, _session, _mechanism, template) => names.renew(object, labelIn(template)),
+  C_CreateObject: (names, object, _session, template) => names.name(object, labelIn(template)),
+  C_CopyObject: (names, object, _session, _from, template) => names.name(object, labelIn(template)),
+  C_GenerateKey: (names, object, _session, _mechanism, template) => names.name(object, labelIn(template)),
   C_GenerateKeyPair: (names, { publicKey, privateKey }, _session, _mechanism, publicTemplate, template) => {
-    names.renew(publicKey, labelIn(publicTemplate));
-    names.renew(privateKey, labelIn(template));
+    names.name(publicKey, labelIn(publicTemplate));
+    names.name(privateKey, labelIn(template));
   },
   C_DeriveKey: (names, object, _session, _mechanism, _base, template) =>
-    names.renew(object, labelIn(template)),
+    names.name(object, labelIn(template)),
   C_UnwrapKey: (names, object, _session, _mechanism, _key, _wrapped, template) =>
-    names.renew(object, labelIn(template)),
+    names.name(object, labelIn(template)),
 };
 
 type AnyCall = (...args: unknown[]) => unknown;
