@@ -43,21 +43,22 @@ function box(plan: CeremonyPlan, step: CeremonyStep, steps: readonly CeremonySte
   return html`<article class="step" id="s${step.id.slice(0, 3)}">
 <header><h3>${step.id.slice(0, 3)} · ${step.station}</h3>
 <span class="meta">${where === undefined ? "" : `${where} · `}${minutes} min</span></header>
-${files.length > 0 ? tick(html`Files of step ${ranges(files)} are in the folder <code>steps</code>`) : ""}
+${files.length > 0 ? tick(html`The files of ${files.length > 1 ? "steps" : "step"} ${ranges(files)} have been brought into the folder <code>steps</code>`) : ""}
 ${dutiesOf(plan, step, steps)}
 <div class="fill">${blank("time (UTC)")}${blank("initials")}</div>
 </article>\n`;
 }
 
 function chapter(plan: CeremonyPlan, own: readonly CeremonyStep[], steps: readonly CeremonyStep[]): Html {
-  const [first] = own;
+  const [first, ...others] = own;
   if (!first) return html``;
   const { title, explanation, who, destructive } = ACTIONS_TEXT[first.action];
   return html`<section><div class="lead"><h2>${title}</h2>
 <p>${explanation}</p>
 <p class="meta">Present: ${who}.</p>
-${destructive ? html`<p class="destructive">This cannot be undone. It is never done twice.</p>` : ""}</div>
-${own.map((step) => box(plan, step, steps))}</section>\n`;
+${destructive ? html`<p class="destructive">This cannot be undone. It is never done twice.</p>` : ""}
+${box(plan, first, steps)}</div>
+${others.map((step) => box(plan, step, steps))}</section>\n`;
 }
 
 export function stepChapters(plan: CeremonyPlan, steps: readonly CeremonyStep[]): readonly Html[] {

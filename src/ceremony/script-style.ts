@@ -11,7 +11,7 @@ export function scriptStyle(mark: string): string {
   @bottom-left { content: "initials: ____________"; font: 8pt sans-serif; } }
 * { box-sizing: border-box; }
 body { font: 10.5pt/1.4 "Liberation Sans", Arial, Helvetica, sans-serif; color: #000; background: #fff;
-  max-width: 180mm; margin: 0 auto; overflow-wrap: anywhere; }
+  max-width: 179mm; margin: 0 auto; overflow-wrap: anywhere; }
 h1 { font-size: 22pt; line-height: 1.2; margin: 8mm 0 2mm; }
 h2 { font-size: 15pt; margin: 0 0 2mm; border-bottom: 1.5pt solid #000; }
 h3 { font-size: 11.5pt; margin: 0; }
@@ -53,7 +53,8 @@ thead { display: table-header-group; }
 tr { break-inside: avoid; }
 th, td { border: 0.5pt solid #555; padding: 1.2mm 2mm; text-align: left; vertical-align: top; height: 7mm; }
 thead th { border-bottom: 1.25pt solid #000; }
-.signing td { height: 11mm; }
+.signing table { table-layout: fixed; }
+.signing td, .signing tbody th { height: 11mm; vertical-align: middle; }
 .sheet { break-before: page; margin: 0; }
 .sheet .lines { height: 38mm; border: 0.75pt solid #000; padding: 1mm 2mm; margin: 2mm 0; }
 @media screen { body { padding: 8mm; font-size: 12pt; } .page, .sheet { margin-top: 14mm; } }

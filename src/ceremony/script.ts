@@ -146,7 +146,15 @@ function exceptionSheet(number: number): Html {
   return html`<section class="sheet"><h2>Exception sheet ${number}</h2>
 <div class="fill">${blank("step")}${blank("station")}${blank("time (UTC)")}</div>
 ${lines("What was expected")}${lines("What happened")}${lines("What was decided, and why")}
-<div class="fill">${blank("decided by (officer)")}${blank("signature")}${blank("decided by (officer)")}${blank("signature")}${blank("witness")}${blank("signature")}</div>
+<div class="signing">${grid(
+    "Who decided, and who saw it",
+    ["role", "name", "signature"],
+    [
+      ["officer", undefined, undefined],
+      ["officer", undefined, undefined],
+      ["witness", undefined, undefined],
+    ],
+  )}</div>
 </section>\n`;
 }
 
