@@ -45,7 +45,7 @@ const MOST_WORKERS = 64;
  * Processor time of the service itself at the site asked, milliseconds per recovery in a fleet of one (README,
  * Benchmarks): it is one thread. What peers and the etcd client cost comes on top, so this is the least.
  */
-export const SERVICE_MS = 2.8;
+export const SERVICE_MS = 3.5;
 
 export interface FleetPlan {
   readonly users: number;

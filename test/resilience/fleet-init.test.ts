@@ -43,6 +43,8 @@ const STEPS: readonly StepName[] = [
   "try-refusals",
   "public-keys",
 ];
+/** They change nothing, so that being killed right after one of them is being killed before the next. */
+const LOOKING: readonly StepName[] = ["survey", "export", "prove", "try-refusals", "public-keys"];
 type Moment = "during" | "after";
 type Blank = Awaited<ReturnType<typeof blankFleetTokens>>;
 
@@ -101,6 +103,7 @@ describe.each<Moment>(["during", "after"])("killed %s a step", (moment) => {
     const blank = await blankFleetTokens({ sites: 3, threshold: 2 });
     try {
       for (const [i, step] of STEPS.entries()) {
+        if (moment === "after" && LOOKING.includes(step)) continue;
         await killedIn(blank, step, i % 2, moment);
         expect(existsSync(blank.config.manifest)).toBe(false);
       }
