@@ -1,0 +1,170 @@
+/**
+ * What a ceremony will ask its tokens: every step is taken as in a run, by the same code, on tokens of paper
+ * (src/token/paper-token.ts). No PKCS#11 library is loaded, no PIN asked for, no file read but plans and profiles, and
+ * none written. The people say yes to everything.
+ */
+import { createHash } from "node:crypto";
+import { dirname, join } from "node:path";
+import { utf8 } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
+import type { RecordedCall } from "../token/call-record.ts";
+import { Pkcs11Module } from "../token/module.ts";
+import { PaperToken } from "../token/paper-token.ts";
+import { loadProfile } from "../token/profile-file.ts";
+import { formatTokenUri, parseTokenUri } from "../token/uri.ts";
+import { decodeManifest } from "../wire/manifest.ts";
+import type { StationFolder } from "./actions/context.ts";
+import { verifyInputs, verifyTaken } from "./chain.ts";
+import { encodeEnvelope } from "./dsse.ts";
+import type { Hands } from "./hands.ts";
+import { type CeremonyPlan, membersOf, type PlannedToken } from "./plan.ts";
+import { tokensOf } from "./plan-check.ts";
+import { type PlanFile, readPlan } from "./plan-file.ts";
+import type { LoadedPredecessor } from "./predecessor.ts";
+import { StationToken } from "./station-token.ts";
+import { type CeremonyStep, stepsOf } from "./steps.ts";
+import { takeStep } from "./take-step.ts";
+
+export interface DryRunStep {
+  readonly step: CeremonyStep;
+  /** What `calls.ts` compares a run with, and what a token that keeps to its profile answers. */
+  readonly calls: readonly Omit<RecordedCall, "ms">[];
+}
+
+/** A fleet is changed so often at most. */
+const MAX_CHANGES = 32;
+
+/**
+ * The plans of the ceremonies before, the first of which made the fleet: a change is taken on tokens that hold it.
+ * @param path of the plan
+ * @throws plan-invalid where one of them is not there
+ */
+export function plansBefore(path: string, { predecessor }: CeremonyPlan): readonly PlanFile[] {
+  const before: PlanFile[] = [];
+  let [file, past] = [path, predecessor];
+  while (past) {
+    if (before.length === MAX_CHANGES)
+      throw new StrongroomError("plan-invalid", `${path}: too many ceremonies before this one`);
+    file = join(dirname(file), past.evidence, "plan.yaml");
+    const plan = readPlan(file);
+    before.unshift(plan);
+    past = plan.plan.predecessor;
+  }
+  return before;
+}
+
+/**
+ * @param before see `plansBefore`
+ * @throws plan-invalid for a plan that cannot work; profile-invalid; what a step throws that could never be taken
+ */
+export async function dryRun(
+  file: PlanFile,
+  before: readonly PlanFile[] = [],
+): Promise<readonly DryRunStep[]> {
+  const modules = new Map<string, Pkcs11Module>();
+  let past: LoadedPredecessor | undefined;
+  for (const one of before) past = (await takeAll(one, modules, past)).result;
+  return (await takeAll(file, modules, past)).steps;
+}
+
+/** The token as it is on paper: its label and serial number, and nothing of where it really is. */
+function onPaper(station: string, { uri, serial, profile }: PlannedToken): PlannedToken & { serial: string } {
+  const { token, serial: named } = parseTokenUri(uri);
+  return {
+    uri: formatTokenUri(parseTokenUri(`pkcs11:token=${encodeURIComponent(token ?? station)}`)),
+    serial: serial ?? named ?? `paper-${station}`,
+    profile,
+  };
+}
+
+async function takeAll(
+  { plan, sha256: planHash }: PlanFile,
+  modules: Map<string, Pkcs11Module>,
+  predecessor: LoadedPredecessor | undefined,
+): Promise<{ steps: readonly DryRunStep[]; result: LoadedPredecessor }> {
+  const steps = stepsOf(plan);
+  const files = new Map<string, Uint8Array>();
+  const chain = { plan, planHash, files: (id: string) => files.get(id), before: predecessor?.earlier };
+  const folder = new PaperFolder();
+  const tokens = new Map(tokensOf(plan));
+  const taken: DryRunStep[] = [];
+  const now = Date.parse(`${plan.date}T12:00:00Z`);
+  for (const step of steps) {
+    const given = tokens.get(step.station);
+    if (!given) throw new StrongroomError("plan-invalid", `the plan has no station ${step.station}`);
+    const planned = onPaper(step.station, given);
+    const profile = loadProfile(planned.profile);
+    const module =
+      modules.get(step.station) ?? new Pkcs11Module("paper", new PaperToken(profile, planned.serial));
+    modules.set(step.station, module);
+    const calls: DryRunStep["calls"][number][] = [];
+    module.observe(({ fn, args, ckr }) => calls.push({ fn, args, ckr }));
+    const envelope = await takeStep({
+      plan,
+      planHash,
+      step,
+      steps,
+      member: membersOf(plan).find(({ name }) => name === step.station),
+      planned,
+      token: new StationToken({ station: step.station, token: planned, profile, module, hands: HANDS }),
+      earlier: verifyInputs(step, chain),
+      predecessor,
+      hands: HANDS,
+      folder,
+      tool: plan.software,
+      isResumed: false,
+      wasCalled: () => false,
+      now: () => now,
+      head: () => {
+        // As in a run: the last signature of a transcript is over its end, and cannot be in it.
+        if (step.action === "close") module.observe(undefined);
+        return { lines: calls.length + 1, head: planHash };
+      },
+    });
+    module.observe(undefined);
+    files.set(step.id, encodeEnvelope(envelope));
+    taken.push({ step, calls });
+  }
+  const manifest = folder.published.get("manifest.json");
+  const last = steps.findLast(({ action }) => action === "manifest");
+  if (!manifest || !last) throw new StrongroomError("internal", "a ceremony without a manifest");
+  const sha256 = createHash("sha256").update(manifest).digest("hex");
+  const result = { manifest: decodeManifest(manifest), sha256, earlier: verifyTaken(last, chain) };
+  return { steps: taken, result };
+}
+
+/** Nothing is written. */
+class PaperFolder implements StationFolder {
+  readonly published = new Map<string, Uint8Array>();
+  readonly #kept = new Map<string, Uint8Array>();
+
+  publish(path: string, bytes: Uint8Array): void {
+    this.published.set(path, Uint8Array.from(bytes));
+  }
+  keep(name: string, bytes: Uint8Array): void {
+    this.#kept.set(name, Uint8Array.from(bytes));
+  }
+  kept(name: string): Uint8Array | undefined {
+    const bytes = this.#kept.get(name);
+    return bytes && Uint8Array.from(bytes);
+  }
+  forget(name: string): void {
+    this.#kept.delete(name);
+  }
+  attestation(): undefined {
+    return undefined;
+  }
+  moduleHash(): string {
+    return "0".repeat(64);
+  }
+}
+
+/** PINs open nothing but paper. */
+const HANDS: Hands = {
+  compare: ({ words }) => Promise.resolve({ typed: words, by: "paper" }),
+  confirm: ({ word }) => Promise.resolve({ typed: word, by: "paper" }),
+  pin: ({ who }) => Promise.resolve(utf8(`paper-${who}`)),
+  witness: () => Promise.resolve(""),
+  exception: ({ expected, happened }) =>
+    Promise.resolve({ expected, happened, decided: "stop", by: "paper", goOn: false }),
+};
