@@ -28,7 +28,7 @@ export function tokensOf(plan: CeremonyPlan): readonly (readonly [string, Planne
 }
 
 /** Profiles of software go by their names; another name for one is found out when the module is opened. */
-export function isSoftware({ profile }: PlannedToken): boolean {
+function isSoftware({ profile }: PlannedToken): boolean {
   return SOFTWARE.includes(profile.replace(/^.*\//, "").replace(/\.yaml$/, ""));
 }
 
@@ -45,7 +45,8 @@ function isSigningKey(hex: string): boolean {
 function* people({ officers, credentials, auditor }: CeremonyPlan): Iterable<string> {
   const { members, quorum } = officers;
   if (quorum > members.length) yield `officers: ${quorum} must sign, but the plan has ${members.length}`;
-  for (const name of repeated(members.map((one) => one.name))) yield `officers: two are called ${name}`;
+  for (const name of repeated(members.map((one) => one.name.toLowerCase())))
+    yield `officers: two are called ${name}, whatever the case of the letters`;
   for (const key of repeated([...members.map((one) => one.publicKey), auditor?.publicKey]))
     yield `the public key ${key.slice(0, 16)}… has two holders; each officer and the auditor needs a key of their own`;
   for (const { name, publicKey } of [...members, ...(auditor ? [auditor] : [])])

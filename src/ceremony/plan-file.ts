@@ -33,7 +33,13 @@ const line = (max: number): z.ZodString =>
     .min(1)
     .max(max)
     .regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u, "has characters that do not print");
-const person = line(100).describe("write the person's name as it shall be printed");
+/** Officers' approvals are files that are called after them, so a name has nothing that means more to a path. */
+const person = z
+  .string()
+  .max(60)
+  .regex(/^[\p{L}\p{N}][\p{L}\p{M}\p{N} .'’-]*$/u, "not a name")
+  .refine((text) => text === text.normalize("NFC") && text === text.trim(), "not in its usual form")
+  .describe("write the person's name in letters, digits, spaces, dots and hyphens");
 const location = line(200).describe("write where it stands, for people").optional();
 const hash = z
   .string()

@@ -23,11 +23,12 @@ function written(
 
 const compareEach: (action: ActionName, what: string) => Duty = (action, what) => (_plan, step, steps) =>
   html`
-<p>For each station, one officer reads the words on the screen aloud; another follows them in the copy of the script in
-which they were written down. Enter <em>no</em> if one word differs.</p>
+<p>For each station, one officer reads the words from the paper on which that station wrote them down, or hears them from
+there by a voice that is known; another types them. The program goes on only if they are those of the file. Enter
+<em>no</em> if one word differs.</p>
 ${written(action, step, steps).map((from) =>
   tick(
-    html`<strong>${from.station}</strong>: the twelve words of its ${what} are those of step ${numberOf(from)}`,
+    html`<strong>${from.station}</strong>: the words of its ${what}, step ${numberOf(from)}, were accepted`,
   ),
 )}
 <div class="fill">${blank("compared by (officer)")}${blank("compared by (officer)")}</div>`;
@@ -38,7 +39,7 @@ const expectedSerial = (plan: CeremonyPlan, station: string): string =>
 function initialise({ credentials }: CeremonyPlan): Html {
   const then = credentials.soPin === "split" ? "it is split later" : "it is given up later";
   return html`
-${tick("Officers agree that this is the token of this station and that it may be erased")}
+${tick("An officer reads the label of the token aloud; the operator types it, which allows the token to be erased")}
 ${tick(`The security officer enters a new PIN twice, unseen, and keeps it until ${then}`)}
 ${tick("The operator enters a new user PIN twice, unseen; it is written down only where the site keeps its PINs")}
 ${tick("The program reports that both PINs have been tried and work")}`;
@@ -53,7 +54,8 @@ ${tick("The old PIN opens nothing; paper on which it was written is shredded bef
   const { quorum, custodians } = credentials;
   return html`
 ${tick("The security officer enters the PIN for the last time; paper on which it was written is shredded")}
-${tick(`Each custodian takes their share alone and puts it into an envelope; any ${quorum} together have the PIN`)}
+${tick(`Each custodian alone moves the file of their share to a medium of their own and puts it into an envelope; any ${quorum} together have the PIN`)}
+${tick("No share is left on the computer")}
 <div class="fill">${custodians.map((name) => blank(`${name}: envelope no.`))}</div>`;
 }
 

@@ -44,8 +44,10 @@ describe("refused, with one line that says why", () => {
     ["more officers than there are", officers({ quorum: 4 }), /4 must sign/],
     [
       "one name for two officers",
-      officers({ members: members.map((one) => ({ ...one, name: "Ada" })) }),
-      /two are called Ada/,
+      officers({
+        members: members.map((one, i) => ({ ...one, name: i === 2 ? "Chen" : i === 1 ? "ADA" : "Ada" })),
+      }),
+      /two are called ada/,
     ],
     ["one key for two officers", named(firstOfficer?.publicKey ?? ""), /has two holders/],
     [

@@ -88,13 +88,21 @@ describe("a fault is named with its place and what to write", () => {
     [
       "a name with a line break",
       three.replace("Officer One", '"Officer\\nOne"'),
-      /members\.0\.name.*do not print/,
+      /members\.0\.name: not a name/,
     ],
     [
       "a name that reads backwards",
       three.replace("Officer One", '"\\u202EenO"'),
-      /members\.0\.name.*do not print/,
+      /members\.0\.name: not a name/,
     ],
+    ["a name that is a path", three.replace("Officer One", "../../Officer"), /members\.0\.name: not a name/],
+    ["a name with a folder", three.replace("Officer One", "One/Two"), /members\.0\.name: not a name/],
+    [
+      "a name in letters that only look like it",
+      three.replace("Officer One", '"Ade\\u0301"'),
+      /members\.0\.name: not in/,
+    ],
+    ["a title with a line break", three.replace(/^title: .*$/m, 'title: "a\\nb"'), /title: .*do not print/],
     ["an unknown policy", three.replace("soPin: split", "soPin: keep"), /credentials/],
     [
       "evidence with an absolute path",
