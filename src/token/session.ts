@@ -24,6 +24,7 @@ import {
   type Pkcs11Module,
   type TokenInfo,
 } from "./module.ts";
+import { withPin } from "./pin.ts";
 import { xCoordinate } from "./points.ts";
 import type { DriverTraits } from "./profile.ts";
 import type { KeyName } from "./token.ts";
@@ -307,6 +308,12 @@ export class TokenSession {
   }
   encrypt(mechanism: Mechanism, key: ObjectHandle, data: Uint8Array, room: number): Uint8Array {
     return this.#module.encrypt(this.#connection.session, mechanism, key, data, room);
+  }
+  /** Changes the PIN of whoever is logged in. The caller wipes both. */
+  changePin(old: Uint8Array, pin: Uint8Array): void {
+    withPin(Uint8Array.from(old), (oldText) =>
+      withPin(Uint8Array.from(pin), (text) => this.#module.setPin(this.#connection.session, oldText, text)),
+    );
   }
   random(length: number): Uint8Array {
     return this.#module.random(this.#connection.session, length);

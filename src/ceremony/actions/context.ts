@@ -49,6 +49,8 @@ export interface ActionContext {
   readonly tool: { readonly release: string; readonly digest: string };
   /** The step was begun before and did not come to its end: what it left behind is looked at first. */
   readonly isResumed: boolean;
+  /** Was the function called in this step before the interruption, as far as the transcript knows? */
+  readonly wasCalled: (fn: string) => boolean;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
 }

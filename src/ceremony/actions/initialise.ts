@@ -6,10 +6,16 @@ import { StrongroomError } from "../../base/errors.ts";
 import type { Action } from "./context.ts";
 
 /** @throws ceremony-stopped where nobody allows a used token to be erased; what `initialiseToken` throws */
-export const initialise: Action<"initialise"> = async ({ step, token, hands, isResumed }) => {
+export const initialise: Action<"initialise"> = async (context) => {
+  const { step, token, hands, earlier, isResumed, wasCalled } = context;
   const found = token.found();
-  // Our label on a token of which the step was begun: C_InitToken has been called, and is not called again.
-  const isOurs = isResumed && found.isInitialised && found.label === token.label;
+  // Our label, which the token did not have when it was opened: C_InitToken has been called, and is not called again.
+  const hadLabel = earlier.one("open", step.station).output.token.label === token.label;
+  const isOurs =
+    isResumed &&
+    found.isInitialised &&
+    found.label === token.label &&
+    (!hadLabel || wasCalled("C_InitToken"));
   let eraseLabel: string | undefined;
   if (found.isInitialised && !isOurs) {
     const { typed } = await hands.confirm({

@@ -6,7 +6,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { combine, split } from "shamir-secret-sharing";
-import { concat, equal, toHex, utf8, wipe } from "../../base/bytes.ts";
+import { concat, equal, fromHex, toHex, utf8, wipe } from "../../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../../base/errors.ts";
 import type { ActionOutputs } from "../outputs.ts";
 import type { CredentialPolicy } from "../plan.ts";
@@ -78,6 +78,7 @@ export const sealCredentials: Action<"seal-credentials"> = async (context) => {
   if (isResumed && (await isSealed(context))) {
     const said = folder.kept(name);
     if (!said) return { soPin: "destroyed" };
+    await tryShares(context);
     folder.forget(name);
     return JSON.parse(Buffer.from(said).toString()) as ActionOutputs["seal-credentials"];
   }
@@ -98,6 +99,21 @@ export const sealCredentials: Action<"seal-credentials"> = async (context) => {
     wipe(old, pin);
   }
 };
+
+/** After an interruption: the shares that were written open the token. @throws pin-incorrect; token errors */
+async function tryShares({ plan, step, folder, token }: ActionContext): Promise<void> {
+  if (plan.credentials.soPin !== "split") return;
+  const shares = plan.credentials.custodians.flatMap((_, i) => {
+    const bytes = folder.kept(shareName(step.station, i));
+    return bytes ? [fromHex((JSON.parse(Buffer.from(bytes).toString()) as Share).share)] : [];
+  });
+  const pin = await combine(shares.slice(0, plan.credentials.quorum));
+  try {
+    await token.withOfficerPin(pin, () => undefined);
+  } finally {
+    wipe(pin, ...shares);
+  }
+}
 
 /** Does the token refuse the PIN that it had? That costs one of its tries, once. */
 async function isSealed({ token, step }: ActionContext): Promise<boolean> {

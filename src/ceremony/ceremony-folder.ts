@@ -1,0 +1,119 @@
+/**
+ * The directory of a ceremony at one place. What is published there is the evidence: each file appears whole or not at
+ * all, also after a power failure. `private/` is not evidence: shares of custodians before they are handed out,
+ * and what the root keeps between its challenge and its comparison.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { wipe } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
+
+const PRIVATE = "private";
+
+/** Writes all bytes, makes them durable, and only then gives them their name. @throws file-failed */
+export function writeDurably(path: string, bytes: Uint8Array, mode: number = 0o644): void {
+  const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: mode === 0o600 ? 0o700 : 0o755 });
+    const file = openSync(temporary, "wx", mode);
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+    const directory = openSync(dirname(path), "r");
+    try {
+      fsyncSync(directory);
+    } finally {
+      closeSync(directory);
+    }
+  } catch (cause) {
+    rmSync(temporary, { force: true });
+    throw new StrongroomError("file-failed", `cannot write ${path}`, {
+      cause,
+      hint: "its directory must exist, be writable and have room",
+    });
+  }
+}
+
+export class CeremonyFolder {
+  readonly dir: string;
+
+  constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  path(name: string): string {
+    return join(this.dir, name);
+  }
+  has(name: string): boolean {
+    return existsSync(this.path(name));
+  }
+  /** Undefined where there is none. @throws file-failed */
+  read(name: string): Uint8Array | undefined {
+    try {
+      return Uint8Array.from(readFileSync(this.path(name)));
+    } catch (cause) {
+      if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+      throw new StrongroomError("file-failed", `cannot read ${this.path(name)}`, { cause });
+    }
+  }
+  publish(name: string, bytes: Uint8Array): void {
+    writeDurably(this.path(name), bytes);
+  }
+  keep(name: string, bytes: Uint8Array): void {
+    writeDurably(this.path(join(PRIVATE, name)), bytes, 0o600);
+  }
+  kept(name: string): Uint8Array | undefined {
+    return this.read(join(PRIVATE, name));
+  }
+  /** Overwritten before it is removed, which helps where the file system writes in place. */
+  forget(name: string): void {
+    const path = this.path(join(PRIVATE, name));
+    if (!existsSync(path)) return;
+    const file = openSync(path, "r+");
+    try {
+      const zeros = new Uint8Array(lstatSync(path).size);
+      writeSync(file, zeros, 0, zeros.length, 0);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    rmSync(path);
+  }
+  /** Names of the statements that are here. */
+  statements(): readonly string[] {
+    const dir = this.path("steps");
+    return existsSync(dir)
+      ? readdirSync(dir)
+          .filter((name) => name.endsWith(".json"))
+          .sort()
+      : [];
+  }
+  /** A vendor's attestation of a station's token: `attachments/attestation-<station>.<format>`. */
+  attestation(station: string): { format: string; file: string; sha256: string } | undefined {
+    const dir = this.path("attachments");
+    const prefix = `attestation-${station}.`;
+    const name = existsSync(dir) ? readdirSync(dir).find((one) => one.startsWith(prefix)) : undefined;
+    const bytes = name === undefined ? undefined : this.read(`attachments/${name}`);
+    if (name === undefined || !bytes) return undefined;
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    wipe(bytes);
+    return { format: name.slice(prefix.length), file: `attachments/${name}`, sha256 };
+  }
+}
