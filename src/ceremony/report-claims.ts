@@ -1,6 +1,6 @@
 /** The claims of a report, by what they are about. */
 import type { Claim, ClaimId, ClaimSource } from "./claims/claim.ts";
-import { type ClaimSummary, sameFindings, summarise } from "./claims/summary.ts";
+import { type ClaimSummary, type SameFindings, sameFindings, summarise } from "./claims/summary.ts";
 import { type Html, html } from "./script-html.ts";
 
 const GROUPS: readonly (readonly [string, readonly ClaimId[]])[] = [
@@ -56,7 +56,7 @@ function badge(source: ClaimSource): Html {
   return html`<span class="badge ${source}">${SOURCES[source].name}</span> `;
 }
 
-function finding({ about, ok, detail }: ReturnType<typeof sameFindings>[number]): Html {
+function finding({ about, ok, detail }: SameFindings): Html {
   const head = about === "" ? html`` : html`<strong>${about}</strong>: `;
   return html`<li${ok ? html`` : html` class="bad"`}>${head}${detail}</li>\n`;
 }

@@ -4,8 +4,8 @@ import { membersOf } from "./plan.ts";
 import { holdersOf } from "./plan-holders.ts";
 import { type Html, html } from "./script-html.ts";
 
-const LABEL = 150;
-const COLUMN = 118;
+const LABEL = 110;
+const COLUMN = 106;
 const ROW = 30;
 const HEAD = 66;
 

@@ -27,31 +27,41 @@ export function summarise(claims: readonly Claim[]): readonly ClaimSummary[] {
   });
 }
 
-/** Findings that say the same, as one: who they are about, and what is said. Failures come first. */
-export function sameFindings(
-  findings: readonly Claim[],
-): readonly { readonly about: string; readonly ok: boolean; readonly detail: string }[] {
-  const groups = new Map<string, Claim[]>();
-  for (const finding of findings) {
-    const said = `${finding.ok} ${finding.detail}`;
-    groups.set(said, [...(groups.get(said) ?? []), finding]);
-  }
-  return [...groups.values()]
-    .map((group) => ({
-      about: aboutOf(group),
-      ok: group.every(({ ok }) => ok),
-      detail: group[0]?.detail ?? "",
-    }))
+export interface SameFindings {
+  /** `site-a, site-b: ake, record`, or nothing: each of these stations, with each of these keys. */
+  readonly about: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** Findings that say the same, as one. Failures come first. */
+export function sameFindings(findings: readonly Claim[]): readonly SameFindings[] {
+  // First the keys of a station, then the stations that have the same keys: nothing is said of anybody else.
+  const ofStations = grouped(findings, ({ ok, detail, station }) => `${ok} ${station ?? ""} ${detail}`).map(
+    (group) => ({ keys: names(group.map(({ key }) => key)), group }),
+  );
+  return grouped(ofStations, ({ keys, group: [first] }) => `${first?.ok} ${keys} ${first?.detail}`)
+    .map((groups) => {
+      const all = groups.flatMap(({ group }) => group);
+      const about = [names(all.map(({ station }) => station)), groups[0]?.keys ?? ""];
+      return {
+        about: about.filter((part) => part !== "").join(": "),
+        ok: all.every(({ ok }) => ok),
+        detail: all[0]?.detail ?? "",
+      };
+    })
     .sort((a, b) => Number(a.ok) - Number(b.ok));
 }
 
-/** `site-a, site-b: ake, record`, or nothing. */
-function aboutOf(findings: readonly Claim[]): string {
-  const distinct = (names: readonly (string | undefined)[]): string =>
-    [...new Set(names.filter((name) => name !== undefined))].join(", ");
-  return [distinct(findings.map(({ station }) => station)), distinct(findings.map(({ key }) => key))]
-    .filter((part) => part !== "")
-    .join(": ");
+function names(all: readonly (string | undefined)[]): string {
+  return [...new Set(all.filter((name) => name !== undefined))].join(", ");
+}
+
+/** In the order of the first of each group. */
+function grouped<T>(all: readonly T[], by: (one: T) => string): readonly (readonly T[])[] {
+  const groups = new Map<string, T[]>();
+  for (const one of all) groups.set(by(one), [...(groups.get(by(one)) ?? []), one]);
+  return [...groups.values()];
 }
 
 /** One line that nobody can take for another. */
