@@ -14,8 +14,9 @@ import { dirname, join } from "node:path";
 import { equal, fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { checkClaims } from "./claims/all.ts";
-import { addSignature, type EnvelopeSigner, encodeEnvelope, keyIdOf } from "./dsse.ts";
+import { addSignature, type Envelope, type EnvelopeSigner, encodeEnvelope, keyIdOf } from "./dsse.ts";
 import { EVIDENCE_FILE, readEvidenceFiles } from "./evidence-files.ts";
+import type { EvidenceReading } from "./evidence-reading.ts";
 import { listEvidence, openEvidence } from "./evidence-statement.ts";
 import { failedClaims, readEvidence } from "./evidence-verify.ts";
 
@@ -32,46 +33,53 @@ export interface BuiltEvidence {
  * @throws evidence-invalid, and nothing is written, where a claim does not hold that needs no signature of it, or
  *   where there is a list that says something else; file-failed
  */
-export function buildEvidence(dir: string): BuiltEvidence {
-  const reading = readEvidence(dir);
-  const failed = failedClaims(checkClaims(reading, ["files-intact", "attachments", "closing-approved"]));
+export async function buildEvidence(dir: string): Promise<BuiltEvidence> {
+  const { envelope, state } = listOf(await readEvidence(dir));
+  if (state === "created") write(join(dir, EVIDENCE_FILE), encodeEnvelope(envelope));
+  const { subject } = openEvidence(encodeEnvelope(envelope)).statement;
+  return { state, files: subject.length, sha256: sha256Of(envelope.payload) };
+}
+
+/** The list of a ceremony that holds, with the signatures that it has. @throws evidence-invalid */
+function listOf(reading: EvidenceReading): {
+  readonly envelope: Envelope;
+  readonly state: BuiltEvidence["state"];
+} {
+  const failed = failedClaims(checkClaims(reading, ["files-intact", "closing-approved"]));
   if (failed.length > 0)
     throw new StrongroomError("evidence-invalid", `this is no evidence of the plan: ${failed.join(", ")}`, {
       hint: "`strongroom evidence verify` says what is wrong with each; nothing was written",
     });
-  const list = listEvidence(reading.files, reading.plan);
-  const { subject } = openEvidence(encodeEnvelope(list)).statement;
-  const result = { files: subject.length, sha256: sha256Of(list.payload) };
+  const envelope = listEvidence(reading.files, reading.plan);
   const old = reading.files.get(EVIDENCE_FILE)?.bytes;
-  if (old === undefined) {
-    write(join(dir, EVIDENCE_FILE), encodeEnvelope(list));
-    return { state: "created", ...result };
-  }
-  if (equal(openEvidence(old).envelope.payload, list.payload)) return { state: "unchanged", ...result };
+  if (old === undefined) return { envelope, state: "created" };
+  const signed = openEvidence(old).envelope;
+  if (equal(signed.payload, envelope.payload)) return { envelope: signed, state: "unchanged" };
   throw new StrongroomError("evidence-invalid", `${EVIDENCE_FILE} is there, and lists other files`, {
     hint: "somebody changed a file after it was written; if that was meant, take the list away and sign anew",
   });
 }
 
 /**
- * One officer's signature more. What is signed is looked at once more before: the folder as it is now.
+ * Adds officers' signatures, and makes the list if there is none yet. What is signed is looked at once more before: the
+ * folder as it is now, so that nobody signs what was changed after it was listed.
  * @returns how many have signed
- * @throws evidence-invalid for a key that is no officer's, and for files that are not those of the list; file-failed
+ * @throws evidence-invalid for a key that is no officer's, for files that are not those of the list, and where a claim
+ *   does not hold; file-failed
  */
-export async function addOfficerSignature(dir: string, officer: EnvelopeSigner): Promise<number> {
-  const reading = readEvidence(dir);
+export async function addOfficerSignature(
+  dir: string,
+  ...officers: readonly EnvelopeSigner[]
+): Promise<number> {
+  const reading = await readEvidence(dir);
   const { members } = reading.plan.officers;
-  if (!members.some(({ publicKey }) => equal(fromHex(publicKey), officer.publicKey)))
-    throw new StrongroomError(
-      "evidence-invalid",
-      `key ${keyIdOf(officer.publicKey)} is no officer's of the plan`,
-    );
-  // The same list, or an error: nobody signs what was changed after it was written.
-  buildEvidence(dir);
-  const { envelope } = openEvidence(reading.bytes(EVIDENCE_FILE));
-  const signed = await addSignature(envelope, officer);
-  write(join(dir, EVIDENCE_FILE), encodeEnvelope(signed));
-  return signed.signatures.length;
+  for (const { publicKey } of officers)
+    if (!members.some((member) => equal(fromHex(member.publicKey), publicKey)))
+      throw new StrongroomError("evidence-invalid", `key ${keyIdOf(publicKey)} is no officer's of the plan`);
+  let { envelope } = listOf(reading);
+  for (const officer of officers) envelope = await addSignature(envelope, officer);
+  write(join(dir, EVIDENCE_FILE), encodeEnvelope(envelope));
+  return envelope.signatures.length;
 }
 
 /**

@@ -8,6 +8,7 @@ import type { FleetShape } from "../keys/fleet-keys.ts";
 import type { Profile } from "../token/profile.ts";
 import { loadProfile } from "../token/profile-file.ts";
 import { decodeManifest, type Manifest } from "../wire/manifest.ts";
+import type { PlannedCall } from "./calls.ts";
 import { decodeEnvelope, type Envelope } from "./dsse.ts";
 import type { EvidenceFiles } from "./evidence-files.ts";
 import { type CeremonyPlan, type Member, membersOf, ROOT } from "./plan.ts";
@@ -26,17 +27,34 @@ export interface EvidenceQuestions {
   readonly rootFingerprint?: string | undefined;
 }
 
+/** By step. */
+export type PlannedCalls = ReadonlyMap<string, readonly PlannedCall[]>;
+
+/** What a reading is given beside the files. */
+export interface ReadingContext {
+  readonly questions?: EvidenceQuestions | undefined;
+  readonly predecessor?: Predecessor | undefined;
+  readonly plannedCalls?: (() => PlannedCalls) | undefined;
+}
+
 export class EvidenceReading {
   readonly files: EvidenceFiles;
   readonly questions: EvidenceQuestions;
   /** Of replace and retire: the evidence that the plan names, and what is wrong with it. */
   readonly predecessor: Predecessor | undefined;
+  /** The calls of each step by the plan's dry run. @throws what kept it from being made */
+  readonly plannedCalls: () => PlannedCalls;
   readonly #known = new Map<string, () => unknown>();
 
-  constructor(files: EvidenceFiles, questions: EvidenceQuestions = {}, predecessor?: Predecessor) {
+  constructor(files: EvidenceFiles, { questions = {}, predecessor, plannedCalls }: ReadingContext = {}) {
     this.files = files;
     this.questions = questions;
     this.predecessor = predecessor;
+    this.plannedCalls =
+      plannedCalls ??
+      (() => {
+        throw new StrongroomError("evidence-invalid", "nobody has made the dry run of the plan");
+      });
   }
 
   /** The value, or the same error again. */

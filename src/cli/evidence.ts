@@ -17,8 +17,8 @@ interface BuildOptions {
   readonly json?: boolean;
 }
 
-function build(dir: string, { out, json }: BuildOptions): void {
-  const built = buildEvidence(dir);
+async function build(dir: string, { out, json }: BuildOptions): Promise<void> {
+  const built = await buildEvidence(dir);
   const copied = out === undefined ? undefined : copyEvidence(dir, out);
   if (json) printJson({ ...built, ...(copied === undefined ? {} : { out: resolve(out ?? ""), copied }) });
   say(`${built.files} files in the list, ${built.state === "created" ? "which is new" : "which was there"}`);
@@ -75,8 +75,8 @@ function lines({ id, title, ok, sources, findings }: ClaimSummary, all: boolean)
 }
 
 /** @throws evidence-invalid where a claim does not hold */
-function verify(dir: string, options: VerifyOptions): void {
-  const reading = readEvidence(dir, questionsOf(options));
+async function verify(dir: string, options: VerifyOptions): Promise<void> {
+  const reading = await readEvidence(dir, questionsOf(options));
   const claims = checkClaims(reading);
   const failed = failedClaims(claims);
   const mode = modeOf(reading);
@@ -105,8 +105,8 @@ interface ShowOptions extends VerifyOptions {
   readonly out: string;
 }
 
-function show(dir: string, options: ShowOptions): void {
-  const reading = readEvidence(dir, questionsOf(options));
+async function show(dir: string, options: ShowOptions): Promise<void> {
+  const reading = await readEvidence(dir, questionsOf(options));
   const claims = checkClaims(reading);
   const path = resolve(options.out);
   if (existsSync(path))

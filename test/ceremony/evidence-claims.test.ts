@@ -8,7 +8,11 @@ import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { checkClaims } from "../../src/ceremony/claims/all.ts";
 import type { ClaimId } from "../../src/ceremony/claims/claim.ts";
 import { decodeEnvelope, encodeEnvelope, signEnvelope } from "../../src/ceremony/dsse.ts";
-import { type EvidenceQuestions, EvidenceReading } from "../../src/ceremony/evidence-reading.ts";
+import {
+  type EvidenceQuestions,
+  EvidenceReading,
+  type PlannedCalls,
+} from "../../src/ceremony/evidence-reading.ts";
 import { failedClaims } from "../../src/ceremony/evidence-verify.ts";
 import type { ActionOutputs, PartText } from "../../src/ceremony/outputs.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
@@ -34,8 +38,11 @@ beforeAll(async () => {
   outputs = await new PaperOutputs(plan).prepare();
 });
 
+/** On paper nobody calls a token; what the calls of a run are compared with, evidence.test.ts shows. */
+const NO_CALLS = (): PlannedCalls => new Map();
+
 const read = (files: PaperFiles, questions: EvidenceQuestions = {}) =>
-  checkClaims(new EvidenceReading(asEvidence(files), questions));
+  checkClaims(new EvidenceReading(asEvidence(files), { questions, plannedCalls: NO_CALLS }));
 
 /** The claims that fail of themselves: not those that could not be checked. */
 async function contradicted(
@@ -450,8 +457,11 @@ describe("a change of the fleet", () => {
     const named = make({ sites: 3, spares: 1 }, { predecessor: { manifest, evidence: "before" }, ...change });
     const own = withOfficers(named, officers, 2);
     const files = await paperCeremony(own, officers, new PaperOutputs(own, outputs.keys), falsehoods);
-    const predecessor = { reading: new EvidenceReading(asEvidence(before)), failed: failedBefore };
-    return checkClaims(new EvidenceReading(asEvidence(files), {}, predecessor));
+    const predecessor = {
+      reading: new EvidenceReading(asEvidence(before), { plannedCalls: NO_CALLS }),
+      failed: failedBefore,
+    };
+    return checkClaims(new EvidenceReading(asEvidence(files), { predecessor, plannedCalls: NO_CALLS }));
   }
   const failed = (claims: Awaited<ReturnType<typeof changed>>) =>
     failedClaims(claims.filter(({ detail }) => !detail.startsWith("Not checked")));
