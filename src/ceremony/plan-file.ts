@@ -33,13 +33,13 @@ const line = (max: number): z.ZodString =>
     .min(1)
     .max(max)
     .regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$/u, "has characters that do not print");
-/** Officers' approvals are files that are called after them, so a name has nothing that means more to a path. */
-const person = z
+const person = line(100).describe("write the person's name as it shall be printed");
+/** An approval is a file that is called after its officer, on whatever file system the evidence is kept. */
+const officer = z
   .string()
   .max(60)
-  .regex(/^[\p{L}\p{N}][\p{L}\p{M}\p{N} .'’-]*$/u, "not a name")
-  .refine((text) => text === text.normalize("NFC") && text === text.trim(), "not in its usual form")
-  .describe("write the person's name in letters, digits, spaces, dots and hyphens");
+  .regex(/^[A-Za-z0-9](?:[A-Za-z0-9 .-]*[A-Za-z0-9])?$/, "not a name that a file can have")
+  .describe("write the officer's name in letters A to Z, digits, spaces, dots and hyphens");
 const location = line(200).describe("write where it stands, for people").optional();
 const hash = z
   .string()
@@ -86,7 +86,7 @@ const token: z.ZodType<PlannedToken> = z
   .describe("say which token it is: uri, profile and serial");
 
 const officers: z.ZodType<readonly PlannedOfficer[]> = z
-  .array(z.strictObject({ name: person, publicKey }).describe("write the officer's name and publicKey"))
+  .array(z.strictObject({ name: officer, publicKey }).describe("write the officer's name and publicKey"))
   .min(1)
   .max(32)
   .describe("list the officers, each with name and publicKey");

@@ -61,6 +61,11 @@ ${box(plan, first, steps)}</div>
 ${others.map((step) => box(plan, step, steps))}</section>\n`;
 }
 
-export function stepChapters(plan: CeremonyPlan, steps: readonly CeremonyStep[]): readonly Html[] {
-  return chaptersOf(steps).map((own) => chapter(plan, own, steps));
+/** @param own those of the steps that the script is for */
+export function stepChapters(
+  plan: CeremonyPlan,
+  steps: readonly CeremonyStep[],
+  own: readonly CeremonyStep[],
+): readonly Html[] {
+  return chaptersOf(own).map((one) => chapter(plan, one, steps));
 }

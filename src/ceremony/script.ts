@@ -3,6 +3,7 @@
  * the byte, so that anybody can print the same; it loads nothing and runs nothing.
  */
 import { fromHex } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
 import type { CeremonyPlan } from "./plan.ts";
 import { tokensOf } from "./plan-check.ts";
 import type { PlanFile } from "./plan-file.ts";
@@ -160,13 +161,22 @@ ${lines("What was expected")}${lines("What happened")}${lines("What was decided,
 
 /**
  * @param file a plan that `checkPlan` has passed
+ * @param station whose steps alone are printed; all without it
  * @returns the HTML file; the same for the same bytes
+ * @throws usage for a station that takes no step
  */
-export function printScript(file: PlanFile): string {
+export function printScript(file: PlanFile, station?: string): string {
   const { plan, sha256 } = file;
   const steps = stepsOf(plan);
+  const own = steps.filter((step) => station === undefined || step.station === station);
+  if (own.length === 0)
+    throw new StrongroomError("usage", `the ceremony has no station ${station}`, {
+      hint: `its stations: ${timesOf(steps)
+        .stations.map((one) => one.station)
+        .join(", ")}`,
+    });
   const rehearsal = plan.mode === "rehearsal";
-  const mark = `${rehearsal ? "REHEARSAL - " : ""}${plan.fleet} - plan ${sha256.slice(0, 16)}`;
+  const mark = `${rehearsal ? "REHEARSAL - " : ""}${plan.fleet} - plan ${sha256.slice(0, 16)}${station === undefined ? "" : ` - ${station}`}`;
   const sheets = Array.from({ length: EXCEPTION_SHEETS }, (_, i) => exceptionSheet(i + 1));
   return html`<!DOCTYPE html>
 <html lang="en">
@@ -181,10 +191,11 @@ export function printScript(file: PlanFile): string {
 <main>
 ${rehearsal ? html`<p class="rehearsal">REHEARSAL: nothing that is made here may serve anybody</p>` : ""}
 ${cover(file, steps)}
+${station === undefined ? "" : html`<p class="destructive">This copy has the steps of ${station} only.</p>`}
 ${people(plan)}
 ${materials(plan)}
 ${overview(plan, steps)}
-<div class="page">${stepChapters(plan, steps)}</div>
+<div class="page">${stepChapters(plan, steps, own)}</div>
 ${closing(plan)}
 ${sheets}
 </main>

@@ -9,14 +9,16 @@ import { say } from "./terminal.ts";
 
 interface PrintOptions {
   readonly out: string;
+  readonly station?: string;
   readonly force?: boolean;
 }
 
-function print(file: string, { out, force }: PrintOptions): void {
+function print(file: string, { out, station, force }: PrintOptions): void {
   const plan = readPlan(file);
   checkPlan(plan.plan);
+  const script = printScript(plan, station);
   try {
-    writeFileSync(out, printScript(plan), { flag: force ? "w" : "wx" });
+    writeFileSync(out, script, { flag: force ? "w" : "wx" });
   } catch (cause) {
     throw new StrongroomError("file-failed", `${out} cannot be written`, {
       cause,
@@ -32,6 +34,7 @@ export function ceremonyPrintCommand(): Command {
     .description("write the script of a ceremony as one HTML file for printing")
     .argument("<file>", "the plan, YAML")
     .requiredOption("--out <file>", "the HTML file")
+    .option("--station <name>", "only what this station needs")
     .option("--force", "replace the file if it exists")
     .action(print);
 }

@@ -98,9 +98,9 @@ describe("a fault is named with its place and what to write", () => {
     ["a name that is a path", three.replace("Officer One", "../../Officer"), /members\.0\.name: not a name/],
     ["a name with a folder", three.replace("Officer One", "One/Two"), /members\.0\.name: not a name/],
     [
-      "a name in letters that only look like it",
+      "a name that not every file system can have",
       three.replace("Officer One", '"Ade\\u0301"'),
-      /members\.0\.name: not in/,
+      /members\.0\.name: not a name/,
     ],
     ["a title with a line break", three.replace(/^title: .*$/m, 'title: "a\\nb"'), /title: .*do not print/],
     ["an unknown policy", three.replace("soPin: split", "soPin: keep"), /credentials/],

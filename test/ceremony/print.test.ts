@@ -44,6 +44,15 @@ describe("the script", () => {
     expect(ids).toEqual(stepsOf(plan).map(({ id }) => id.slice(0, 3)));
   });
 
+  test("of one station has its steps alone, under the numbers that they have in the whole", () => {
+    const plan = planOf({ sites: 3 });
+    const file = { plan, bytes: new Uint8Array(), sha256: "ab".repeat(32) };
+    const ids = [...printScript(file, "site-b").matchAll(/<article class="step" id="s(\d+)">/g)];
+    const own = stepsOf(plan).filter(({ station }) => station === "site-b");
+    expect(ids.map(([, id]) => id)).toEqual(own.map(({ id }) => id.slice(0, 3)));
+    expect(() => printScript(file, "site-z")).toThrow(expect.objectContaining({ code: "usage" }));
+  });
+
   test("has each expected serial number where the token is opened, and everybody who signs", () => {
     const plan = planOf({ sites: 3, spares: 1 });
     const text = textOf(scriptOf(plan));
