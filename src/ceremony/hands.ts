@@ -52,3 +52,15 @@ export interface Hands {
     readonly happened: string;
   }): Promise<ExceptionSheet & { readonly goOn: boolean }>;
 }
+
+/** Those who take steps at stations, one after the other. */
+export interface StationHands extends Hands {
+  /**
+   * Before a step begins: is everybody there? What went otherwise than expected since the last one is written down.
+   * `goOn` false ends the session; nothing of the step has been done then.
+   */
+  ready(question: { readonly station: string; readonly step: string }): Promise<{
+    readonly goOn: boolean;
+    readonly sheets: readonly ExceptionSheet[];
+  }>;
+}

@@ -14,6 +14,7 @@ import { formatTokenUri } from "../token/uri.ts";
 import { approvalPath, signApproval } from "./approvals.ts";
 import { CeremonyFolder, writeDurably } from "./ceremony-folder.ts";
 import { type EnvelopeSigner, encodeEnvelope } from "./dsse.ts";
+import { addOfficerSignature } from "./evidence-build.ts";
 import { newOfficerKey, readOfficerKey } from "./officer-key.ts";
 import type { CeremonyPlan, PlannedToken } from "./plan.ts";
 import { checkPlan } from "./plan-check.ts";
@@ -102,7 +103,7 @@ function modulesOf(): readonly string[] {
 }
 
 /**
- * Takes every step, without a person, or goes on where an interrupted rehearsal stopped.
+ * Takes every step and signs the end, without a person, or goes on where an interrupted rehearsal stopped.
  * @throws plan-invalid; module-failed where SoftHSM is not installed; what `runCeremony` throws
  */
 export async function rehearse(options: RehearsalOptions): Promise<Rehearsal> {
@@ -120,7 +121,9 @@ export async function rehearse(options: RehearsalOptions): Promise<Rehearsal> {
     concurrent: true,
     progress: options.progress,
   });
-  return { plan, planHash, officers: officersOf(folder, plan) };
+  const officers = officersOf(folder, plan);
+  await addOfficerSignature(dir, ...officers.map(({ signer }) => signer));
+  return { plan, planHash, officers };
 }
 
 function keyFile(index: number): string {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { requireApproved } from "./approved.ts";
 import { CeremonyFolder } from "./ceremony-folder.ts";
-import type { Hands } from "./hands.ts";
+import type { StationHands } from "./hands.ts";
 import { checkPlan } from "./plan-check.ts";
 import { runningSoftware } from "./software.ts";
 import { StationProcess } from "./station-process.ts";
@@ -18,7 +18,7 @@ import { readTranscript, wholeLines } from "./transcript-lines.ts";
 export interface RunOptions {
   /** The ceremony's directory, with the plan in it. */
   readonly dir: string;
-  readonly hands: Hands;
+  readonly hands: StationHands;
   /** Steps of this station only; the others are taken elsewhere. */
   readonly station?: string | undefined;
   /** Directory by which statements travel: what is there comes in, what is made here goes out. */

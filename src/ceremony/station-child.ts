@@ -1,7 +1,7 @@
 /** Entry of the child process of station-process.ts: takes the steps of one station until its parent has gone. */
 import { StrongroomError } from "../base/errors.ts";
 import { CeremonyFolder } from "./ceremony-folder.ts";
-import type { Hands } from "./hands.ts";
+import type { StationHands } from "./hands.ts";
 import { errorTold, type FromStation, type ToStation, toldError } from "./station-process.ts";
 import { runStep } from "./station-run.ts";
 
@@ -20,7 +20,7 @@ function send(message: FromStation): void {
   });
 }
 
-function ask(method: keyof Hands, question: unknown): Promise<unknown> {
+function ask(method: keyof StationHands, question: unknown): Promise<unknown> {
   asked++;
   send({ kind: "ask", id: asked, method, question });
   return new Promise((resolve, reject) => {
@@ -29,12 +29,13 @@ function ask(method: keyof Hands, question: unknown): Promise<unknown> {
 }
 
 // The parent answers by the same interface, so its answers are the methods'.
-const hands: Hands = {
-  compare: (question) => ask("compare", question) as ReturnType<Hands["compare"]>,
-  confirm: (question) => ask("confirm", question) as ReturnType<Hands["confirm"]>,
-  pin: (question) => ask("pin", question) as ReturnType<Hands["pin"]>,
-  witness: (station) => ask("witness", station) as ReturnType<Hands["witness"]>,
-  exception: (question) => ask("exception", question) as ReturnType<Hands["exception"]>,
+const hands: StationHands = {
+  compare: (question) => ask("compare", question) as ReturnType<StationHands["compare"]>,
+  confirm: (question) => ask("confirm", question) as ReturnType<StationHands["confirm"]>,
+  pin: (question) => ask("pin", question) as ReturnType<StationHands["pin"]>,
+  witness: (station) => ask("witness", station) as ReturnType<StationHands["witness"]>,
+  exception: (question) => ask("exception", question) as ReturnType<StationHands["exception"]>,
+  ready: (question) => ask("ready", question) as ReturnType<StationHands["ready"]>,
 };
 
 let folder: CeremonyFolder | undefined;

@@ -9,7 +9,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type ErrorCode, type ErrorOptions, isStrongroomError, StrongroomError } from "../base/errors.ts";
-import type { Hands } from "./hands.ts";
+import type { StationHands } from "./hands.ts";
 import type { StepOrder, StepResult } from "./station-run.ts";
 
 export type ToldError = { readonly code: ErrorCode; readonly message: string } & ErrorOptions;
@@ -23,7 +23,12 @@ export type ToStation =
 
 /** From the child. */
 export type FromStation =
-  | { readonly kind: "ask"; readonly id: number; readonly method: keyof Hands; readonly question: unknown }
+  | {
+      readonly kind: "ask";
+      readonly id: number;
+      readonly method: keyof StationHands;
+      readonly question: unknown;
+    }
   | { readonly kind: "taken"; readonly result: StepResult }
   | { readonly kind: "failed"; readonly error: ToldError };
 
@@ -42,13 +47,13 @@ export function errorTold({ code, message, ...options }: ToldError): StrongroomE
 export class StationProcess {
   readonly #child: ChildProcess;
   readonly #ended: Promise<never>;
-  readonly #hands: Hands;
+  readonly #hands: StationHands;
 
   /**
    * @param dir the ceremony's directory
    * @param env what the PKCS#11 module needs in its environment besides that of this process
    */
-  constructor(dir: string, hands: Hands, env: Readonly<Record<string, string>> = {}) {
+  constructor(dir: string, hands: StationHands, env: Readonly<Record<string, string>> = {}) {
     this.#hands = hands;
     // The same extension as this file: .ts from source, .js from the build.
     const source = import.meta.url.endsWith(".ts");

@@ -13,9 +13,9 @@ import { parseTokenUri } from "../token/uri.ts";
 import type { StationFolder } from "./actions/context.ts";
 import { requireApproved } from "./approved.ts";
 import type { CeremonyFolder } from "./ceremony-folder.ts";
-import { verifyInputs, verifyTaken } from "./chain.ts";
+import { type StatementFiles, verifyInputs, verifyTaken } from "./chain.ts";
 import { encodeEnvelope } from "./dsse.ts";
-import type { Hands } from "./hands.ts";
+import type { Hands, StationHands } from "./hands.ts";
 import { type CeremonyPlan, membersOf, type PlannedToken, ROOT } from "./plan.ts";
 import { decodePlan } from "./plan-file.ts";
 import { loadPredecessor } from "./predecessor.ts";
@@ -61,7 +61,11 @@ export function tokenOf(plan: CeremonyPlan, station: string): PlannedToken {
  * @throws ceremony-stopped where a person or a file is needed; evidence-invalid for a statement that cannot be relied
  *   on; what the action throws
  */
-export async function runStep(folder: CeremonyFolder, order: StepOrder, hands: Hands): Promise<StepResult> {
+export async function runStep(
+  folder: CeremonyFolder,
+  order: StepOrder,
+  hands: StationHands,
+): Promise<StepResult> {
   const { plan, planHash } = planIn(folder);
   const step = stepsOf(plan).find(({ id }) => id === order.step);
   if (!step) throw new StrongroomError("plan-invalid", `the plan has no step ${order.step}`);
@@ -79,7 +83,7 @@ interface Recorded {
   readonly planHash: string;
   readonly step: CeremonyStep;
   readonly order: StepOrder;
-  readonly hands: Hands;
+  readonly hands: StationHands;
 }
 
 async function record(folder: CeremonyFolder, transcript: Transcript, what: Recorded): Promise<StepResult> {
@@ -88,12 +92,7 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
   if (transcript.before.length === 0)
     transcript.append({ kind: "start", mode, fleet, station: step.station, tool: order.tool });
   const before = loadPredecessor(folder, plan);
-  const chain = {
-    plan,
-    planHash,
-    files: (id: string) => folder.read(`steps/${id}.json`),
-    before: before?.earlier,
-  };
+  const chain = { plan, planHash, files: statementsIn(folder), before: before?.earlier };
   const begun = transcript.before.findIndex((line) => line.kind === "step" && line.step === step.id);
   const isDone = transcript.before.some((line) => line.kind === "done" && line.step === step.id);
   const taken = chain.files(step.id);
@@ -111,10 +110,11 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
     throw new StrongroomError("ceremony-stopped", `${step.id} was taken, but its statement has gone`, {
       hint: `put steps/${step.id}.json back; it cannot be made again`,
     });
+  const earlier = verifyInputs(step, chain);
   if (begun >= 0 || transcript.torn > 0)
     transcript.append({ kind: "resumed", step: step.id, torn: transcript.torn });
+  await requireReady(transcript, step, what.hands);
   transcript.append({ kind: "step", step: step.id });
-  const earlier = verifyInputs(step, chain);
   for (const id of step.needs) transcript.append({ kind: "file-in", step: id, sha256: earlier.sha256(id) });
   transcript.sync();
 
@@ -176,6 +176,31 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
     module.observe(undefined);
     releaseModule(module);
   }
+}
+
+/** Each file is read once, so that what was verified is what is used. */
+export function statementsIn(folder: CeremonyFolder): StatementFiles {
+  const known = new Map<string, Uint8Array | undefined>();
+  return (id) => {
+    if (!known.has(id)) known.set(id, folder.read(`steps/${id}.json`));
+    return known.get(id);
+  };
+}
+
+/** @throws ceremony-stopped where the people want to stop; nothing of the step has been done then */
+async function requireReady(
+  transcript: Transcript,
+  { id, station }: CeremonyStep,
+  hands: StationHands,
+): Promise<void> {
+  const { goOn, sheets } = await hands.ready({ station, step: id });
+  for (const { expected, happened, decided, by } of sheets)
+    transcript.append({ kind: "exception", expected, happened, decided, by });
+  if (goOn) return;
+  transcript.append({ kind: "stop" });
+  throw new StrongroomError("ceremony-stopped", "the session was ended before the step", {
+    hint: "`strongroom ceremony resume` goes on with it",
+  });
 }
 
 const MAX_ANSWER = 500;

@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   store: async () => (await import("./store.ts")).storeCommand(),
   fleet: async () => (await import("./fleet.ts")).fleetCommand(),
   ceremony: async () => (await import("./ceremony.ts")).ceremonyCommand(),
+  provision: async () => (await import("./provision.ts")).provisionCommand(),
   evidence: async () => (await import("./evidence.ts")).evidenceCommand(),
 };
 

@@ -1,0 +1,46 @@
+/** `strongroom ceremony sign`: an officer approves the plan before the ceremony, and signs the evidence after it. */
+import { resolve } from "node:path";
+import { Command, Option } from "commander";
+import { fromHex } from "../base/bytes.ts";
+import { approvePlan } from "../ceremony/approve.ts";
+import { CeremonyFolder } from "../ceremony/ceremony-folder.ts";
+import { addOfficerSignature } from "../ceremony/evidence-build.ts";
+import { EVIDENCE_FILE } from "../ceremony/evidence-files.ts";
+import { readOfficerKey } from "../ceremony/officer-key.ts";
+import { placePlan } from "../ceremony/place-plan.ts";
+import { planIn } from "../ceremony/station-run.ts";
+import { wordsOf } from "../ceremony/words.ts";
+import { say } from "./terminal.ts";
+
+interface SignOptions {
+  readonly officer: string;
+  readonly key: string;
+  readonly plan?: string;
+}
+
+async function sign(dir: string, { officer, key, plan: path }: SignOptions): Promise<void> {
+  if (path !== undefined) placePlan(path, dir);
+  const folder = new CeremonyFolder(resolve(dir));
+  const signer = readOfficerKey(key);
+  const { plan, planHash } = planIn(folder);
+  if (folder.has(EVIDENCE_FILE)) {
+    const signed = await addOfficerSignature(folder.dir, signer);
+    say(`${signed} officers have signed the evidence; ${plan.officers.quorum} are needed`);
+    return;
+  }
+  const approved = await approvePlan(folder, officer, signer);
+  say(`plan ${planHash}`);
+  say(wordsOf(fromHex(planHash)));
+  say(`approved by ${approved.join(", ")}; ${plan.officers.quorum} are needed`);
+}
+
+/** For ceremony.ts. */
+export function ceremonySignCommand(): Command {
+  return new Command("sign")
+    .description("approve the plan, or, when the evidence has been built, sign it")
+    .argument("<dir>", "the ceremony's directory")
+    .requiredOption("--officer <name>", "the officer, as the plan has it")
+    .requiredOption("--key <file>", "Ed25519 private key, PKCS#8 PEM, mode 0600")
+    .addOption(new Option("--plan <file>", "put this plan into the directory first"))
+    .action(sign);
+}

@@ -1,0 +1,57 @@
+/**
+ * `strongroom provision`: a fleet from a ceremony's plan without people, for test fleets and CI. The tokens are the
+ * plan's own, their PINs come from files, and the plan has to call itself a rehearsal: nobody has watched.
+ */
+import { resolve } from "node:path";
+import { Command } from "commander";
+import { StrongroomError } from "../base/errors.ts";
+import { placePlan } from "../ceremony/place-plan.ts";
+import { tokensOf } from "../ceremony/plan-check.ts";
+import { runCeremony } from "../ceremony/run.ts";
+import { unattended } from "../ceremony/unattended.ts";
+import { SOFTWARE } from "../keys/fleet-tokens.ts";
+import { loadProfile } from "../token/profile-file.ts";
+import { printJson, say } from "./terminal.ts";
+
+interface ProvisionOptions {
+  readonly dir: string;
+  readonly json?: boolean;
+}
+
+async function provision(path: string, { dir, json }: ProvisionOptions): Promise<void> {
+  const { plan, sha256 } = placePlan(path, dir);
+  if (plan.mode === "production")
+    throw new StrongroomError("usage", "a plan for production is not run without people", {
+      hint: "`strongroom ceremony run` guides them; for a test fleet write mode: rehearsal",
+    });
+  for (const [station, token] of tokensOf(plan))
+    if (!SOFTWARE.includes(loadProfile(token.profile).name))
+      throw new StrongroomError(
+        "token-unsuitable",
+        `the token of ${station} is hardware (${token.profile})`,
+        {
+          hint: "`strongroom ceremony run` takes hardware through the same steps, with people",
+        },
+      );
+  await runCeremony({
+    dir: resolve(dir),
+    hands: unattended("provision"),
+    concurrent: true,
+    progress({ step, number, of, state }) {
+      if (state !== "begins")
+        say(`${number} of ${of}  ${step.id}${state === "was taken" ? " (was taken)" : ""}`);
+    },
+  });
+  if (json) printJson({ fleet: plan.fleet, plan: sha256, manifest: resolve(dir, "manifest.json") });
+  say(`the fleet ${plan.fleet} has its keys; its manifest is ${resolve(dir, "manifest.json")}`);
+}
+
+/** For main.ts. */
+export function provisionCommand(): Command {
+  return new Command("provision")
+    .description("make a test fleet on the software tokens of a ceremony's plan, without people")
+    .argument("<plan>", "the plan, YAML, with mode: rehearsal")
+    .requiredOption("--dir <dir>", "the ceremony's directory")
+    .option("--json", "the result for machines on stdout")
+    .action(provision);
+}
