@@ -3,12 +3,16 @@
  * same order, or the first that differs is named.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { CallArgs, RecordedCall } from "../token/call-record.ts";
-
 /** What is compared: return codes and durations are the token's own. */
 export interface PlannedCall {
   readonly fn: string;
-  readonly args: CallArgs;
+  /** JSON. */
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+/** As a transcript has it. */
+export interface AnsweredCall extends PlannedCall {
+  readonly ckr: string;
 }
 
 /** The first call that is not as planned. */
@@ -26,11 +30,9 @@ const WRONG_PIN: readonly string[] = ["CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "C
 /** They take a PIN. */
 const WITH_PIN: readonly string[] = ["C_Login", "C_InitToken", "C_SetPIN"];
 
-type Answered = Pick<RecordedCall, "fn" | "args" | "ckr">;
-
 /** The calls without tries that a wrong PIN ended, and without the session that was opened for such a try. */
-export function withoutWrongPins(calls: readonly Answered[]): readonly PlannedCall[] {
-  const kept: Answered[] = [];
+export function withoutWrongPins(calls: readonly AnsweredCall[]): readonly PlannedCall[] {
+  const kept: AnsweredCall[] = [];
   let isClosing = false;
   for (const call of calls) {
     const isWrong = WITH_PIN.includes(call.fn) && WRONG_PIN.includes(call.ckr);
@@ -52,7 +54,7 @@ export function withoutWrongPins(calls: readonly Answered[]): readonly PlannedCa
  */
 export function sameCalls(
   planned: readonly PlannedCall[],
-  recorded: readonly Answered[],
+  recorded: readonly AnsweredCall[],
 ): CallDeviation | undefined {
   const made = withoutWrongPins(recorded);
   for (let at = 0; at < Math.max(planned.length, made.length); at++) {

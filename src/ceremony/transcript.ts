@@ -81,7 +81,10 @@ export class Transcript {
   #end: number;
   /** Something may be behind `#end`. */
   #isRagged: boolean;
-  /** After a failed fsync nobody knows what is on the disk. */
+  /**
+   * A write or an fsync failed. Whoever writes down calls may be in a place where errors are passed over; a transcript
+   * that went on after one would lack a line.
+   */
   #isLost = false;
 
   /** Use `openTranscript`. */
@@ -115,23 +118,21 @@ export class Transcript {
 
   /**
    * Writes one line; it is durable after `sync`.
-   * @throws file-failed, and the transcript is what it was before
+   * @throws file-failed, and the transcript is what it was before; it has to be opened again to go on
    */
   append(entry: TranscriptEntry): void {
-    if (this.#isLost) throw failed("write", this.path, "an earlier fsync failed");
+    if (this.#isLost) throw failed("write", this.path, "an earlier write failed");
     const line = utf8(encodeLine(entry, this.#head, this.#now()));
     const bytes = Uint8Array.of(...line, 0x0a);
     try {
       let written = 0;
       while (written < bytes.length) {
-        const wrote = writeSync(this.#file, bytes, written, bytes.length - written, this.#end + written);
-        this.#isRagged ||= written + wrote < bytes.length;
-        written += wrote;
+        written += writeSync(this.#file, bytes, written, bytes.length - written, this.#end + written);
       }
       if (this.#isRagged) ftruncateSync(this.#file, this.#end + bytes.length);
       this.#isRagged = false;
     } catch (cause) {
-      this.#isRagged = true;
+      this.#isLost = true;
       throw failed("write", this.path, cause);
     }
     this.#end += bytes.length;
