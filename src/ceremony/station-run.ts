@@ -125,11 +125,12 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
   const hands = recorded(what.hands, transcript);
   try {
     module.observe((call) => transcript.append({ kind: "call", ...call }));
+    const forgotten: string[] = [];
     const stationFolder: StationFolder = {
       publish: (path, bytes) => folder.publish(path, bytes),
       keep: (name, bytes) => folder.keep(name, bytes),
       kept: (name) => folder.kept(name),
-      forget: (name) => folder.forget(name),
+      forget: (name) => void forgotten.push(name),
       attestation: () => folder.attestation(step.station),
       moduleHash: () => sha256Of(readFileSync(module.path)),
     };
@@ -164,6 +165,7 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
     const sha256 = sha256Of(bytes);
     if (step.action !== "close") transcript.sync();
     folder.publish(`steps/${step.id}.json`, bytes);
+    for (const name of forgotten) folder.forget(name);
     if (step.action !== "close") {
       transcript.append({ kind: "file-out", step: step.id, sha256 });
       transcript.append({ kind: "done", step: step.id });

@@ -18,6 +18,7 @@ export interface StationFolder {
   keep(name: string, bytes: Uint8Array): void;
   /** Undefined where nothing was kept. The caller wipes it. */
   kept(name: string): Uint8Array | undefined;
+  /** When the step's statement is there: until then an interruption may need it. */
   forget(name: string): void;
   /** What the vendor's tool said of the token, under `attachments/`. */
   attestation(): ActionOutputs["open"]["attestation"];
