@@ -14,16 +14,17 @@ import { loadProfile } from "../token/profile-file.ts";
 import { formatTokenUri, parseTokenUri } from "../token/uri.ts";
 import { decodeManifest } from "../wire/manifest.ts";
 import type { StationFolder } from "./actions/context.ts";
-import { verifyInputs, verifyTaken } from "./chain.ts";
-import { encodeEnvelope } from "./dsse.ts";
+import { type Envelope, encodeEnvelope } from "./dsse.ts";
+import { Earlier, type EarlierStatement } from "./earlier.ts";
 import type { Hands } from "./hands.ts";
 import { type CeremonyPlan, membersOf, type PlannedToken } from "./plan.ts";
 import { tokensOf } from "./plan-check.ts";
 import { type PlanFile, readPlan } from "./plan-file.ts";
 import type { LoadedPredecessor } from "./predecessor.ts";
+import { decodeStatement } from "./statement.ts";
 import { StationToken } from "./station-token.ts";
 import { type CeremonyStep, stepsOf } from "./steps.ts";
-import { takeStep } from "./take-step.ts";
+import { inputsOf, takeStep } from "./take-step.ts";
 
 export interface DryRunStep {
   readonly step: CeremonyStep;
@@ -83,8 +84,7 @@ async function takeAll(
   predecessor: LoadedPredecessor | undefined,
 ): Promise<{ steps: readonly DryRunStep[]; result: LoadedPredecessor }> {
   const steps = stepsOf(plan);
-  const files = new Map<string, Uint8Array>();
-  const chain = { plan, planHash, files: (id: string) => files.get(id), before: predecessor?.earlier };
+  const made = new Statements(steps, predecessor?.earlier);
   const folder = new PaperFolder();
   const tokens = new Map(tokensOf(plan));
   const taken: DryRunStep[] = [];
@@ -107,7 +107,7 @@ async function takeAll(
       member: membersOf(plan).find(({ name }) => name === step.station),
       planned,
       token: new StationToken({ station: step.station, token: planned, profile, module, hands: HANDS }),
-      earlier: verifyInputs(step, chain),
+      earlier: made.under(inputsOf(step, steps)),
       predecessor,
       hands: HANDS,
       folder,
@@ -122,15 +122,49 @@ async function takeAll(
       },
     });
     module.observe(undefined);
-    files.set(step.id, encodeEnvelope(envelope));
+    made.add(step, envelope);
     taken.push({ step, calls });
   }
   const manifest = folder.published.get("manifest.json");
   const last = steps.findLast(({ action }) => action === "manifest");
   if (!manifest || !last) throw new StrongroomError("internal", "a ceremony without a manifest");
   const sha256 = createHash("sha256").update(manifest).digest("hex");
-  const result = { manifest: decodeManifest(manifest), sha256, earlier: verifyTaken(last, chain) };
+  const result = { manifest: decodeManifest(manifest), sha256, earlier: made.under([last.id]) };
   return { steps: taken, result };
+}
+
+/**
+ * The statements of the steps before. They were made a moment ago, so they are not verified as those that come from
+ * other stations are (chain.ts); but a step is given what it rests on, and nothing else, as in a run.
+ */
+class Statements {
+  readonly #steps: readonly CeremonyStep[];
+  readonly #before: Earlier | undefined;
+  readonly #made = new Map<string, { statement: EarlierStatement; restsOn: ReadonlySet<string> }>();
+
+  constructor(steps: readonly CeremonyStep[], before: Earlier | undefined) {
+    this.#steps = steps;
+    this.#before = before;
+  }
+
+  add(step: CeremonyStep, envelope: Envelope): void {
+    const statement = {
+      statement: decodeStatement(envelope.payload),
+      sha256: createHash("sha256").update(encodeEnvelope(envelope)).digest("hex"),
+    };
+    this.#made.set(step.id, { statement, restsOn: this.#closure(inputsOf(step, this.#steps)) });
+  }
+
+  /** These statements and all that they rest on, in the order of the steps. */
+  under(ids: readonly string[]): Earlier {
+    const all = this.#closure(ids);
+    const made = [...this.#made].filter(([id]) => all.has(id)).map(([, { statement }]) => statement);
+    return new Earlier(made, this.#before);
+  }
+
+  #closure(ids: readonly string[]): ReadonlySet<string> {
+    return new Set(ids.flatMap((id) => [id, ...(this.#made.get(id)?.restsOn ?? [])]));
+  }
 }
 
 /** Nothing is written. */

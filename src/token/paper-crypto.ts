@@ -37,13 +37,21 @@ export function makeEc(): { secret: PaperSecret; point: Uint8Array } {
   };
 }
 
+const rsaPairs = new Map<number, { secret: PaperSecret; modulus: Uint8Array }>();
+
+/** The same pair for every paper token of the process: primes take long to find, and these guard nothing. */
 export function makeRsa(bits: number): { secret: PaperSecret; modulus: Uint8Array } {
+  const known = rsaPairs.get(bits);
+  if (known) return known;
   const { privateKey, publicKey } = generateKeyPairSync("rsa", {
     modulusLength: bits,
     publicExponent: 0x10001,
   });
   const { n = "" } = publicKey.export({ format: "jwk" });
-  return { secret: { kind: "rsa", key: privateKey }, modulus: Uint8Array.from(Buffer.from(n, "base64url")) };
+  const modulus = Uint8Array.from(Buffer.from(n, "base64url"));
+  const pair = { secret: { kind: "rsa" as const, key: privateKey }, modulus };
+  rsaPairs.set(bits, pair);
+  return pair;
 }
 
 /** x(k·P), 32 bytes. */
