@@ -87,6 +87,7 @@ describe.each(Object.entries(PLANS))("%s", (_, plan) => {
         const twice = renumbered([...steps.slice(0, to), ...(step ? [step] : []), ...steps.slice(to)]);
         return verdict(plan, twice) === "plan-invalid";
       }),
+      { numRuns: 40 },
     );
   });
 
@@ -96,7 +97,7 @@ describe.each(Object.entries(PLANS))("%s", (_, plan) => {
     const pairs =
       last < 40
         ? steps.flatMap((_, i) => steps.slice(i + 1).map((_, j) => [i, i + 1 + j] as const))
-        : fc.sample(fc.tuple(fc.nat(last), fc.nat(last)), { numRuns: 300, seed: 4 });
+        : fc.sample(fc.tuple(fc.nat(last), fc.nat(last)), { numRuns: 150, seed: 4 });
     const outcomes = new Set<string>();
     for (const [i, j] of pairs) {
       const swapped = steps.with(i, steps[j] as CeremonyStep).with(j, steps[i] as CeremonyStep);
