@@ -39,9 +39,9 @@ describe("three sites and a spare", () => {
     });
   });
 
-  test("the evidence holds, and passes for a rehearsal only", () => {
-    expect(failedClaims(verifyEvidence(dir))).toEqual([]);
-    expect(failedClaims(verifyEvidence(dir, { production: true }))).toContain("mode");
+  test("the evidence holds, and passes for a rehearsal only", async () => {
+    expect(failedClaims(await verifyEvidence(dir))).toEqual([]);
+    expect(failedClaims(await verifyEvidence(dir, { production: true }))).toContain("mode");
   });
 
   test("the manifest has the sites, and no spare", () => {
@@ -87,11 +87,11 @@ describe("three sites and a spare", () => {
     expect(readdirSync(join(dir, "private", "shares"))).toHaveLength(15);
   });
 
-  test("what was finished is not begun again", () => {
+  test("what was finished is not begun again", async () => {
     const again = strongroom("ceremony", "rehearse", join(home, "the-plan.yaml"), "--dir", dir);
     expect(again.status, again.stderr).toBe(0);
     expect(again.stderr).toContain("001.root.open (was taken)");
-    expect(failedClaims(verifyEvidence(dir))).toEqual([]);
+    expect(failedClaims(await verifyEvidence(dir))).toEqual([]);
   });
 
   test("status and verify say how far it came", () => {

@@ -72,7 +72,7 @@ test("a rehearsal that is killed at every step comes to its end, and repeats not
   delete process.env.NODE_OPTIONS;
   delete process.env.STRONGROOM_TEST_KILL;
   const { planHash } = await rehearse(options);
-  expect(failedClaims(verifyEvidence(dir))).toEqual([]);
+  expect(failedClaims(await verifyEvidence(dir))).toEqual([]);
 
   for (const station of stations) {
     const lines = transcriptOf(dir, station, planHash);

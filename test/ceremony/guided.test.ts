@@ -1,0 +1,225 @@
+/**
+ * A person runs a ceremony at a real terminal: reads values out, types one wrongly, writes exception sheets, stops,
+ * resumes, types a wrong PIN. What was said is in the transcript; PINs are nowhere.
+ */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { failedClaims, verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
+import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
+import { readPlan } from "../../src/ceremony/plan-file.ts";
+import { stepsOf } from "../../src/ceremony/steps.ts";
+import { strongroom, temporary, transcriptOf, writePlan } from "../support/ceremony.ts";
+import { planOf } from "../support/ceremony-plan.ts";
+import { STRONGROOM } from "../support/cli.ts";
+import { softHsmModule } from "../support/softhsm.ts";
+import { openTerminal, type Terminal } from "../support/tmux.ts";
+
+const { dir: home, remove } = temporary();
+const dir = join(home, "ceremony");
+const terminals: Terminal[] = [];
+afterAll(() => {
+  for (const terminal of terminals) terminal.close();
+  remove();
+});
+
+const PINS = {
+  root: ["officer-pin-root", "user-pin-root"],
+  "site-a": ["officer-pin-a", "user-pin-a"],
+} as const;
+
+/** Tokens without PIN files: a person types them. */
+function typedPlan(): CeremonyPlan {
+  const token = (label: string): CeremonyPlan["root"]["token"] => {
+    const folder = join(home, label);
+    mkdirSync(join(folder, "objects"), { recursive: true });
+    const conf = join(folder, "softhsm2.conf");
+    writeFileSync(conf, `directories.tokendir = ${join(folder, "objects")}\nlog.level = ERROR\n`);
+    return {
+      uri: `pkcs11:token=${label}?module-path=${softHsmModule()}`,
+      profile: "softhsm2",
+      env: { SOFTHSM2_CONF: conf },
+    };
+  };
+  const plan = planOf(
+    { sites: 1, spares: 0 },
+    { mode: "rehearsal", title: "REHEARSAL with people", root: { token: token("root") } },
+  );
+  return {
+    ...plan,
+    sites: plan.sites.map((site) => ({ ...site, token: token(site.name) })),
+    credentials: { soPin: "destroy" },
+  };
+}
+
+/** The test plan's officer `n` has the number, 32 times, for a private key. */
+function officerFile(n: number): string {
+  const path = join(home, `officer-${n}.pem`);
+  const der = Buffer.concat([
+    Buffer.from("302e020100300506032b657004220420", "hex"),
+    Buffer.alloc(32).fill(n),
+  ]);
+  writeFileSync(path, `-----BEGIN PRIVATE KEY-----\n${der.toString("base64")}\n-----END PRIVATE KEY-----\n`, {
+    mode: 0o600,
+  });
+  return path;
+}
+
+function sign(plan: string, ...officers: readonly (readonly [string, number])[]): void {
+  for (const [name, n] of officers) {
+    const answer = strongroom(
+      "ceremony",
+      "sign",
+      dir,
+      "--officer",
+      name,
+      "--key",
+      officerFile(n),
+      "--plan",
+      plan,
+    );
+    expect(answer.status, answer.stderr).toBe(0);
+  }
+}
+
+function open(...args: readonly string[]): Terminal {
+  const terminal = openTerminal([process.execPath, ...STRONGROOM, "ceremony", ...args]);
+  terminals.push(terminal);
+  return terminal;
+}
+
+async function goOn(terminal: Terminal, step: string): Promise<void> {
+  await terminal.see(`Step ${step}`);
+  terminal.press("Enter");
+}
+
+async function newPins(terminal: Terminal, station: keyof typeof PINS, before: number): Promise<void> {
+  const [officer, user] = PINS[station];
+  await terminal.see(`${station}: type the new security officer's PIN`);
+  terminal.type(officer);
+  await terminal.see("Type it again", before + 1);
+  terminal.type(officer);
+  await terminal.see(`${station}: type the new user PIN`);
+  terminal.type(user);
+  await terminal.see("Type it again", before + 2);
+  terminal.type(user);
+}
+
+test("a guided run, with a wrong value, a wrong PIN and exception sheets", async () => {
+  const draft = writePlan(home, typedPlan(), "draft.yaml");
+  const { software } = JSON.parse(strongroom("ceremony", "plan", draft, "--json").stdout) as {
+    software: CeremonyPlan["software"];
+  };
+  const path = writePlan(home, { ...typedPlan(), software });
+  const { plan, sha256 } = readPlan(path);
+  const steps = stepsOf(plan).map(({ id }) => id);
+  const idOf = (end: string): string => steps.find((id) => id.endsWith(end)) ?? "";
+
+  // Nobody has approved it yet.
+  const refused = strongroom("ceremony", "run", path, "--dir", dir);
+  expect(refused.status).toBe(1);
+  sign(path, ["Ada", 1]);
+  expect(strongroom("ceremony", "status", dir).stdout).toContain("approved by Ada; 2 needed");
+  sign(path, ["Bela", 2]);
+
+  const first = open("run", path, "--dir", dir);
+  await first.see("Who types at this terminal?");
+  first.type("Olga");
+  await first.see("1 of 16");
+  await goOn(first, idOf("root.open"));
+  await goOn(first, idOf("site-a.open"));
+  await goOn(first, idOf("root.initialise"));
+  await newPins(first, "root", 0);
+  await goOn(first, idOf("site-a.initialise"));
+  await newPins(first, "site-a", 2);
+  await goOn(first, idOf("make-root"));
+
+  // A sheet that nothing asked for.
+  await first.see(`Step ${idOf("make-site-keys")}`);
+  first.press("Down", "Enter");
+  await first.see("What was expected?");
+  first.type("the room stays closed");
+  await first.see("What happened?");
+  first.type("the fire alarm rang");
+  await first.see("What was decided, and why?");
+  first.type("go on, it was a drill");
+  await first.see("Who decided?");
+  first.press("Enter");
+  await first.see(`Step ${idOf("make-site-keys")}`, 2);
+  first.press("Enter");
+
+  // The words that are written at the other station: a wrong value first.
+  await first.see("the identity key of site-a is");
+  const words = /identity key of site-a is\s+\W*((?:[a-z]+ ){11}[a-z]+)/.exec(first.screen())?.[1] ?? "";
+  expect(words.split(" ")).toHaveLength(12);
+  await goOn(first, idOf("certify"));
+  await first.see("Type the words of the identity key of site-a");
+  first.type(words.split(" ").reverse().join(" "));
+  await first.see("That is not what came here.");
+  await first.see("What was decided, and why?", 2);
+  first.type("read in the wrong order; read it out again");
+  await first.see("Who decided?", 2);
+  first.press("Enter");
+  await first.see("And now?");
+  first.press("Enter");
+  await first.see("Type the words of the identity key of site-a", 2);
+  first.type(words);
+
+  // The day ends.
+  await first.see(`Step ${idOf("challenge")}`);
+  first.press("Down", "Down", "Enter");
+  await first.see("ended with 1");
+  expect(first.screen()).toContain("resume");
+
+  const second = open("resume", dir);
+  await second.see("7 of 16 steps have been taken");
+  await second.see("Who types at this terminal?");
+  second.type("Olga");
+  await goOn(second, idOf("challenge"));
+  await second.see("Words of a witness");
+  second.type("rain in the north");
+  await second.see("root: type the user PIN");
+  second.type("not-the-pin");
+  await second.see("wrong PIN");
+  await second.see("root: type the user PIN", 2);
+  second.type(PINS.root[1]);
+  await goOn(second, idOf("prove"));
+  await second.see("site-a: type the user PIN");
+  second.type(PINS["site-a"][1]);
+  for (const step of ["root.compare", "site-a.verify"]) await goOn(second, idOf(step));
+  for (const station of ["root", "site-a"] as const) {
+    await goOn(second, idOf(`${station}.seal-credentials`));
+    await second.see(`${station}: type the security officer's PIN`);
+    second.type(PINS[station][0]);
+  }
+  for (const step of ["manifest", "root.close", "site-a.close"]) await goOn(second, idOf(step));
+  await second.see("every step has been taken");
+  await second.see("ended with 0");
+
+  const built = strongroom("evidence", "build", dir);
+  expect(built.status, built.stderr).toBe(0);
+  sign(path, ["Ada", 1], ["Bela", 2]);
+  expect(failedClaims(await verifyEvidence(dir))).toEqual([]);
+
+  const root = transcriptOf(dir, "root", sha256);
+  const compared = root.filter((line) => line.kind === "prompt" && line.asked.startsWith("identity key"));
+  expect(compared).toMatchObject([
+    { right: false, who: "Olga" },
+    { right: true, answer: words },
+  ]);
+  expect(root.filter(({ kind }) => kind === "exception")).toMatchObject([
+    { decided: "read in the wrong order; read it out again", by: "Olga" },
+  ]);
+  expect(transcriptOf(dir, "site-a", sha256).filter(({ kind }) => kind === "exception")).toMatchObject([
+    { expected: "the room stays closed", happened: "the fire alarm rang", decided: "go on, it was a drill" },
+  ]);
+  // The wrong PIN was sent once.
+  const refusedPins = root.filter((line) => line.kind === "call" && line.ckr === "CKR_PIN_INCORRECT");
+  expect(refusedPins).toHaveLength(1);
+  const shown = `${first.screen()}${second.screen()}`;
+  const written = ["transcripts", "steps"].flatMap((folder) =>
+    readdirSync(join(dir, folder)).map((name) => readFileSync(join(dir, folder, name), "utf8")),
+  );
+  for (const pin of Object.values(PINS).flat())
+    for (const text of [shown, ...written]) expect(text.includes(pin)).toBe(false);
+}, 240_000);
