@@ -1,5 +1,5 @@
 /** What a dry run lists, that it lists it without any token, and that a run's calls are held to it. */
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,6 +19,7 @@ import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
 import { decodePlan, type PlanFile, readPlan } from "../../src/ceremony/plan-file.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
 import { planOf, replacement, retirement } from "../support/ceremony-plan.ts";
+import { STRONGROOM } from "../support/cli.ts";
 
 let dir: string;
 beforeAll(() => {
@@ -85,8 +86,9 @@ describe("what is listed", () => {
   test("is the same again, and other for another plan", async () => {
     const again = await dryRun(fileOf(planOf({ sites: 3, spares: 0 })));
     expect(compact(again)).toBe(compact(steps));
-    const other = await dryRun(fileOf(planOf({ sites: 3, spares: 0 }, { fleet: "other" })));
-    expect(compact(other)).not.toBe(compact(steps));
+    const other = await dryRun(fileOf(planOf({ sites: 1, threshold: 1, spares: 0 }, { fleet: "other" })));
+    expect(compact(other)).toContain("strongroom/other/ake");
+    expect(compact(other)).not.toContain("strongroom/demo/");
   });
 
   test.each([
@@ -163,27 +165,46 @@ describe("changes of a fleet are taken on tokens that hold it", () => {
   });
 });
 
-test("no native code is loaded, and the library that the plan names is not looked for", () => {
-  const path = join(dir, "absent.yaml");
+describe("at the terminal", () => {
+  let path: string;
   const plan = planOf({ sites: 1, threshold: 1, spares: 0 });
-  writeFileSync(path, stringify(plan).replaceAll("/usr/lib/libCryptoki2.so", "/nowhere/libCryptoki2.so"));
-  const source = (name: string): string => JSON.stringify(new URL(`../../src/${name}`, import.meta.url).href);
-  const script = `
-    const loaded = [];
+  beforeAll(() => {
+    path = join(dir, "absent.yaml");
+    writeFileSync(path, stringify(plan).replaceAll("/usr/lib/libCryptoki2.so", "/nowhere/libCryptoki2.so"));
+  });
+  /** Says on stderr what native code is loaded. */
+  const HOOK = `data:text/javascript,${encodeURIComponent(`
     const dlopen = process.dlopen;
-    process.dlopen = (module, file, ...rest) => { loaded.push(file); return dlopen(module, file, ...rest); };
-    const { dryRun } = await import(${source("ceremony/dry-run.ts")});
-    const { readPlan } = await import(${source("ceremony/plan-file.ts")});
-    const steps = await dryRun(readPlan(${JSON.stringify(path)}));
-    const before = loaded.length;
-    const { loadBinding } = await import(${source("token/binding.ts")});
-    try { loadBinding("/nowhere/libCryptoki2.so"); } catch {}
-    console.log(JSON.stringify({ steps: steps.length, before, after: loaded.length }));
-  `;
-  const node = ["--import", "tsx", "--input-type=module", "-e", script];
-  const said = JSON.parse(execFileSync(process.execPath, node, { encoding: "utf8" }));
-  // The binding itself is what would be loaded; asked for afterwards, it is seen.
-  expect(said).toEqual({ steps: stepsOf(plan).length, before: 0, after: 1 });
+    process.dlopen = (module, file, ...rest) => {
+      console.error("dlopen " + file);
+      return dlopen(module, file, ...rest);
+    };
+  `)}`;
+  const run = (...args: readonly string[]) =>
+    spawnSync(process.execPath, ["--import", HOOK, ...STRONGROOM, ...args], { encoding: "utf8" });
+
+  test("no native code is loaded, and the library that the plan names is not looked for", () => {
+    const { status, stdout, stderr } = run("ceremony", "dry-run", path, "--json");
+    expect([status, stderr]).toEqual([0, ""]);
+    const said = JSON.parse(stdout);
+    expect(said.steps.map(({ id }: { id: string }) => id)).toEqual(stepsOf(plan).map(({ id }) => id));
+    expect(said.plan).toBe(readPlan(path).sha256);
+    // With a token it would be: the hook sees the binding.
+    expect(run("token", "list", "--uri", "pkcs11:?module-path=/bin/true").stderr).toMatch(
+      /^dlopen .*pkcs11/m,
+    );
+  });
+
+  test("one station's calls for people, and stations that are none", () => {
+    const { status, stdout, stderr } = run("ceremony", "dry-run", path, "--station", "root");
+    expect(status).toBe(0);
+    expect(stdout).toContain("C_GenerateKeyPair mechanism=CKM_EC_KEY_PAIR_GEN");
+    expect(stdout).not.toContain("site-a.make-site-keys");
+    expect(stderr).toContain("no PKCS#11 library was loaded");
+    const wrong = run("ceremony", "dry-run", path, "--station", "site-z");
+    expect([wrong.status, wrong.stdout]).toEqual([2, ""]);
+    expect(wrong.stderr).toContain("hint: its stations: root, site-a");
+  });
 });
 
 describe("a run is held to it", () => {
