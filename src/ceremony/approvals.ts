@@ -18,8 +18,8 @@ import {
 import { decodeJson, encodeJson } from "./json-bytes.ts";
 import type { CeremonyMode, CeremonyPlan, PlannedOfficer } from "./plan.ts";
 
-export const APPROVAL_PAYLOAD: string = payloadTypeOf("plan-approval");
-export const MANIFEST_PAYLOAD: string = payloadTypeOf("manifest-signature");
+const APPROVAL_PAYLOAD: string = payloadTypeOf("plan-approval");
+const MANIFEST_PAYLOAD: string = payloadTypeOf("manifest-signature");
 
 export interface PlanApproval {
   readonly type: "strongroom/plan-approval/v1";
@@ -61,7 +61,7 @@ export function approvalPath({ name, publicKey }: PlannedOfficer): string {
 }
 
 /** What an officer's approval of the plan says. */
-export function approvalOf(plan: CeremonyPlan, planHash: string): PlanApproval {
+function approvalOf(plan: CeremonyPlan, planHash: string): PlanApproval {
   return { type: "strongroom/plan-approval/v1", plan: planHash, mode: plan.mode, fleet: plan.fleet };
 }
 

@@ -106,13 +106,13 @@ interface ShowOptions extends VerifyOptions {
 }
 
 async function show(dir: string, options: ShowOptions): Promise<void> {
-  const reading = await readEvidence(dir, questionsOf(options));
-  const claims = checkClaims(reading);
   const path = resolve(options.out);
   if (existsSync(path))
     throw new StrongroomError("usage", `${options.out} is there already`, {
       hint: "name another file by --out",
     });
+  const reading = await readEvidence(dir, questionsOf(options));
+  const claims = checkClaims(reading);
   try {
     writeFileSync(path, reportHtml(reading, claims), { flag: "wx" });
   } catch (cause) {

@@ -5,7 +5,7 @@ import { membersOf, ROOT } from "../plan.ts";
 import { type ClaimRule, type Finding, judged } from "./claim.ts";
 
 /** Which members hold each fleet key, by the plan. */
-export function plannedHolders(
+function plannedHolders(
   evidence: EvidenceReading,
 ): readonly { readonly key: string; readonly label: string; readonly holders: readonly string[] }[] {
   return fleetKeys(evidence.shape).map(({ spec, holders }) => ({

@@ -21,7 +21,7 @@ import { isAlone } from "../steps.ts";
 import { type ClaimRule, type Finding, judged } from "./claim.ts";
 
 /** What a key is in the token of a member when the ceremony ends. */
-export function finalStage(evidence: EvidenceReading, spec: KeySpec): Stage {
+function finalStage(evidence: EvidenceReading, spec: KeySpec): Stage {
   return !isAlone(evidence.plan) && ROLES[spec.role].life === "sealed" ? "sealed-later" : "sealed";
 }
 

@@ -40,7 +40,7 @@ export const sites: ClaimRule = {
 };
 
 /** What the plan says of a station's token. */
-export function plannedToken(evidence: EvidenceReading, station: string): PlannedToken | undefined {
+function plannedToken(evidence: EvidenceReading, station: string): PlannedToken | undefined {
   return station === ROOT
     ? evidence.plan.root.token
     : evidence.members.find(({ name }) => name === station)?.token;
