@@ -5,11 +5,11 @@
  * Who stands between client and site can drop or delay, and is believed nothing else: an answer counts only if it
  * opens under the key that was made for this very request.
  */
-import { equal, fromHex } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { sealEnvelope } from "../crypto/hpke-sender.ts";
 import { keyId } from "../crypto/key-id.ts";
-import { type Manifest, manifestKey, servingSites } from "../wire/manifest.ts";
+import { manifestPoint } from "../crypto/manifest-point.ts";
+import { type Manifest, servingSites } from "../wire/manifest.ts";
 import { type Answers, decodeAnswer, encodeRequest, type VaultRequest } from "../wire/messages.ts";
 import { postSealed } from "./http.ts";
 import { told } from "./told.ts";
@@ -54,13 +54,8 @@ const pause = (milliseconds: number): Promise<void> =>
 /** @throws manifest-invalid */
 function sitesOf(manifest: Manifest, urls: Readonly<Record<string, string>> = {}): readonly Site[] {
   return servingSites(manifest).map(({ name, url }) => {
-    const key = manifestKey(manifest, "session", name);
-    const publicKey = fromHex(key.publicKey);
-    const kid = fromHex(key.kid);
-    // Otherwise a site would be asked for one key and sealed to with another, and the answer mislead whoever reads it.
-    if (!equal(keyId(publicKey), kid))
-      throw new StrongroomError("manifest-invalid", `the kid of ${name}'s session key is not that key's`);
-    return { name, url: urls[name] ?? url, kid, publicKey };
+    const publicKey = manifestPoint(manifest, "session", name);
+    return { name, url: urls[name] ?? url, kid: keyId(publicKey), publicKey };
   });
 }
 

@@ -5,7 +5,7 @@
  * OPAQUE must meet the fleet's ake key, acknowledgments must be signed by the site's identity key.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
-import { equal, framed, fromHex, toHex, wipe } from "../base/bytes.ts";
+import { equal, framed, toHex, wipe } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import {
   generateReceiptKeyPair,
@@ -16,7 +16,8 @@ import {
   signReceipt,
   verifySignature,
 } from "../crypto/client-keys.ts";
-import { decodeManifest, type Manifest, manifestKey } from "../wire/manifest.ts";
+import { manifestPoint } from "../crypto/manifest-point.ts";
+import { decodeManifest, type Manifest } from "../wire/manifest.ts";
 import type { RecoverFinished, RecoverStarted, RegisterFinished, StatusAnswer } from "../wire/messages.ts";
 import { type Account, acknowledgmentMessage, clientIdentity, receiptMessage } from "../wire/transcripts.ts";
 import {
@@ -92,7 +93,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
     keyStretching: options.keyStretching,
   };
   const aad = framed("strongroom/client/v1", fleet, client);
-  const akePoint = fromHex(manifestKey(manifest, "ake").publicKey);
+  const akePoint = manifestPoint(manifest, "ake");
 
   function requireServerKey(compressed: Uint8Array): void {
     const parity = 2 + ((akePoint[64] ?? 0) & 1);
@@ -110,7 +111,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       readonly sealedReceiptKey: Uint8Array;
     },
   ): void {
-    const key = fromHex(manifestKey(manifest, "identity", answer.site).publicKey);
+    const key = manifestPoint(manifest, "identity", answer.site);
     const message = acknowledgmentMessage({ fleet, ...answer, ...sent });
     if (!verifySignature(key, message, answer.acknowledgment))
       throw new StrongroomError("manifest-invalid", "the acknowledgment is not signed by the site");

@@ -1,9 +1,9 @@
 /** The sites of a manifest with the keys that their channels need, checked once. */
-import { equal, fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { keyId } from "../crypto/key-id.ts";
+import { manifestPoint } from "../crypto/manifest-point.ts";
 import { checkPoint } from "../crypto/node/p256.ts";
-import { type Manifest, type ManifestRole, manifestKey, servingSites } from "../wire/manifest.ts";
+import { type Manifest, type ManifestRole, servingSites } from "../wire/manifest.ts";
 
 export interface SiteKeys {
   readonly name: string;
@@ -20,15 +20,12 @@ export interface SiteKeys {
 /** Of the sites that serve, by name, in the manifest's order. @throws manifest-invalid */
 export function siteKeys(manifest: Manifest): ReadonlyMap<string, SiteKeys> {
   const point = (role: ManifestRole, site: string): Uint8Array => {
-    const { kid, publicKey } = manifestKey(manifest, role, site);
-    const bytes = fromHex(publicKey);
+    const bytes = manifestPoint(manifest, role, site);
     try {
       checkPoint(bytes);
     } catch (cause) {
       throw new StrongroomError("manifest-invalid", `${site}'s ${role} key is no point of P-256`, { cause });
     }
-    if (!equal(keyId(bytes), fromHex(kid)))
-      throw new StrongroomError("manifest-invalid", `the kid of ${site}'s ${role} key is not that key's`);
     return bytes;
   };
   return new Map(

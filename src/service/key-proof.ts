@@ -3,13 +3,13 @@
  * object in the token may lie, and a wrong token would make records that no other site can open.
  */
 import { createECDH, createHash, randomBytes } from "node:crypto";
-import { equal, fromHex } from "../base/bytes.ts";
+import { equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
-import { keyId } from "../crypto/key-id.ts";
+import { manifestPoint } from "../crypto/manifest-point.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import { shareKeyName } from "../keys/roles.ts";
 import type { Token } from "../token/token.ts";
-import { type Manifest, type ManifestRole, manifestKey } from "../wire/manifest.ts";
+import type { Manifest } from "../wire/manifest.ts";
 
 /** What of the manifest the service uses: 65-byte points. */
 export interface SiteKeys {
@@ -20,16 +20,11 @@ export interface SiteKeys {
 
 /** @throws manifest-invalid if one is missing or its key id is not its own */
 export function siteKeys(manifest: Manifest, site: string): SiteKeys {
-  const read = (role: ManifestRole, of?: string): Uint8Array => {
-    const key = manifestKey(manifest, role, of);
-    const point = fromHex(key.publicKey);
-    if (equal(keyId(point), fromHex(key.kid))) return point;
-    throw new StrongroomError(
-      "manifest-invalid",
-      `manifest: the kid of the ${role} key is not that of its key`,
-    );
+  return {
+    identity: manifestPoint(manifest, "identity", site),
+    session: manifestPoint(manifest, "session", site),
+    ake: manifestPoint(manifest, "ake"),
   };
-  return { identity: read("identity", site), session: read("session", site), ake: read("ake") };
 }
 
 /**
