@@ -59,6 +59,7 @@ export const RULES: Readonly<Record<ActionName, Rule>> = {
     for (const { name } of destinations) station.trusted.add(name);
   },
   "make-originals"(walk, station, step) {
+    demand(walk.plan.kind === "create", step, "the fleet has its keys");
     demand(walk.madeAt(station).length > 0, step, "no key of the fleet is made here");
     demand(station.keys.size > 0, step, "no identity key can sign for it");
     demand(station.originals.size === 0 && !walk.compared, step, "the originals are, or were, there already");
@@ -94,6 +95,7 @@ export const RULES: Readonly<Record<ActionName, Rule>> = {
     }
   },
   challenge(walk, station, step) {
+    demand(walk.plan.kind !== "retire", step, "a site that leaves has nothing to prove");
     demand(station.keys.has(ROOT), step, "there is no root key");
     demand(walk.certified && !walk.challenged, step, "it comes once, after the certificates");
     if (walk.plan.kind === "create" && !walk.alone) walk.read(step, "import", walk.parts);

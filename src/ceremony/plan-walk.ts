@@ -12,6 +12,8 @@ import type { CeremonyStep } from "./steps.ts";
 function unfinished(walk: Walk, station: Station): string | undefined {
   const { kind } = walk.plan;
   if (!station.closed) return "its transcript is not closed";
+  if (station.originals.size > 0 || station.transport || station.trusted.size > 0)
+    return "keys of the distribution are there";
   if (kind === "retire" && station.member) return station.keys.size > 0 ? "its keys are there" : undefined;
   if (!walk.isComplete(station)) return "keys are missing";
   if (kind !== "retire" && station.member && !station.verified) return "nobody has verified its keys";
