@@ -54,6 +54,7 @@ ul.findings li.bad::before { content: "✗"; left: 0; }
 details summary { cursor: pointer; color: var(--soft); font-size: .93rem; padding: .15rem 0; }
 details summary:hover, details summary:focus-visible { color: var(--ink); text-decoration: underline; }
 .scroll { overflow-x: auto; }
+.scroll table { min-width: 34rem; }
 table { border-collapse: collapse; width: 100%; margin: .75rem 0; font-size: .93rem; }
 caption { text-align: left; color: var(--soft); padding-bottom: .25rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); }

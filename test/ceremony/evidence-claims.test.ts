@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
-import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
+import { concat, fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { checkClaims } from "../../src/ceremony/claims/all.ts";
 import type { ClaimId } from "../../src/ceremony/claims/claim.ts";
 import { decodeEnvelope, encodeEnvelope, signEnvelope } from "../../src/ceremony/dsse.ts";
@@ -18,6 +18,7 @@ import type { ActionOutputs, PartText } from "../../src/ceremony/outputs.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
 import { STEP_PAYLOAD } from "../../src/ceremony/statement.ts";
 import type { ActionName, CeremonyStep } from "../../src/ceremony/steps.ts";
+import { encodeLine, readTranscript } from "../../src/ceremony/transcript-lines.ts";
 import { planOf, replacement, retirement } from "../support/ceremony-plan.ts";
 import {
   asEvidence,
@@ -95,6 +96,7 @@ test.each([
   expect(read(files).filter(({ ok }) => !ok)).toEqual([]);
 });
 
+const hash = (bytes: Uint8Array = utf8("")) => createHash("sha256").update(bytes).digest("hex");
 const STRANGER = ecPair();
 const strangersPoint = Buffer.from(STRANGER.point).toString("hex");
 
@@ -192,6 +194,27 @@ const FALSE: readonly (readonly [string, Falsehoods, readonly ClaimId[]])[] = [
     "a software token in production",
     says("open", "site-c", (output) => ({ ...output, software: true })),
     ["mode"],
+  ],
+
+  [
+    "a line after the end of a transcript",
+    {
+      files: (files) => {
+        const path = "transcripts/site-a.jsonl";
+        const bytes = files.get(path) ?? utf8("");
+        const { head } = readTranscript(bytes, hash(files.get("plan.yaml")));
+        files.set(path, concat(bytes, utf8(`${encodeLine({ kind: "stop" }, head, 0)}\n`)));
+      },
+    },
+    ["closed"],
+  ],
+  [
+    "an attestation that is not attached",
+    says("open", "site-a", (output) => ({
+      ...output,
+      attestation: { format: "vendor-x", file: "attestation.bin", sha256: "00".repeat(32) },
+    })),
+    ["attachments"],
   ],
 
   // Stations.
@@ -303,11 +326,23 @@ const FALSE: readonly (readonly [string, Falsehoods, readonly ClaimId[]])[] = [
   ],
   [
     "a share at a site that must not have it",
-    says("prove", "site-a", (output) => ({
-      ...output,
-      keys: [...output.keys, { key: "share-kek.0", proof: "66".repeat(32) }],
-    })),
+    {
+      output: (output, step) => {
+        if (!at("prove", "site-a")(step)) return output;
+        const own = output as ActionOutputs["prove"];
+        const holder = outputs.of({ ...step, station: "site-b" }) as ActionOutputs["prove"];
+        return { ...own, keys: [...own.keys, ...holder.keys.filter(({ key }) => key === "share-kek.0")] };
+      },
+    },
     ["holders"],
+  ],
+  [
+    "a share that lies in the token of a site that must not have it",
+    says("verify", "site-a", (output) => ({
+      ...output,
+      inventory: [...output.inventory, { label: "strongroom/demo/share-kek.0", class: "secret key" }],
+    })),
+    ["holders", "inventory"],
   ],
   [
     "an object that nobody expects",
@@ -380,6 +415,29 @@ describe("one false thing", () => {
   });
 });
 
+test("an attestation of a vendor that nobody knows is carried, and vouches for nothing", async () => {
+  const file = utf8("opaque");
+  const files = await paperCeremony(plan, officers, outputs, {
+    ...says("open", "site-a", (output) => ({
+      ...output,
+      attestation: { format: "vendor-x", file: "attestation.bin", sha256: hash(file) },
+    })),
+    files: (all) => all.set("attachments/attestation.bin", file),
+  });
+  const claims = read(files);
+  expect(failedClaims(claims)).toEqual([]);
+  const device = claims.find(({ id, station }) => id === "devices" && station === "site-a");
+  expect(device).toMatchObject({
+    source: "library-reported",
+    detail: expect.stringContaining("Not attested"),
+  });
+});
+
+test("a plan that cannot work is no evidence of anything", async () => {
+  const impossible = withOfficers(plan, officers, 4);
+  expect(await contradicted({}, {}, impossible)).toContain("plan-possible");
+});
+
 describe("what the verifier knows", () => {
   test("another plan was expected", async () => {
     expect(await contradicted({}, { expectPlan: "00".repeat(32) })).toEqual(["plan-fixed"]);
@@ -444,8 +502,6 @@ describe("files", () => {
 });
 
 describe("a change of the fleet", () => {
-  const sha256 = (bytes: Uint8Array = utf8("")) => createHash("sha256").update(bytes).digest("hex");
-
   async function changed(
     make: typeof replacement,
     falsehoods: Falsehoods = {},
@@ -453,7 +509,7 @@ describe("a change of the fleet", () => {
     failedBefore: readonly ClaimId[] = [],
   ) {
     const before = await paperCeremony(plan, officers, outputs);
-    const manifest = sha256(before.get("manifest.json"));
+    const manifest = hash(before.get("manifest.json"));
     const named = make({ sites: 3, spares: 1 }, { predecessor: { manifest, evidence: "before" }, ...change });
     const own = withOfficers(named, officers, 2);
     const files = await paperCeremony(own, officers, new PaperOutputs(own, outputs.keys), falsehoods);
