@@ -13,7 +13,7 @@ import { runningSoftware } from "./software.ts";
 import { StationProcess } from "./station-process.ts";
 import { planIn, tokenOf } from "./station-run.ts";
 import { type CeremonyStep, stepsOf } from "./steps.ts";
-import { readTranscript, wholeLines } from "./transcript-lines.ts";
+import { readTranscript, type TranscriptLine, wholeLines } from "./transcript-lines.ts";
 
 export interface RunOptions {
   /** The ceremony's directory, with the plan in it. */
@@ -36,17 +36,24 @@ export interface StepProgress {
   readonly state: "begins" | "taken" | "was taken";
 }
 
+/** The whole lines of a station's transcript; none where it has not begun. @throws evidence-invalid */
+export function linesOf(
+  folder: CeremonyFolder,
+  station: string,
+  planHash: string,
+): readonly TranscriptLine[] {
+  const bytes = folder.read(`transcripts/${station}.jsonl`) ?? new Uint8Array();
+  return readTranscript(bytes.subarray(0, wholeLines(bytes)), planHash).lines;
+}
+
 /** A step is done when its statement is there and its station's transcript says so. */
 export function isTaken(
   folder: CeremonyFolder,
-  { id, station, action }: CeremonyStep,
-  planHash: string,
+  { id, action }: CeremonyStep,
+  lines: readonly TranscriptLine[],
 ): boolean {
   if (!folder.has(`steps/${id}.json`)) return false;
-  if (action === "close") return true;
-  const bytes = folder.read(`transcripts/${station}.jsonl`) ?? new Uint8Array();
-  const { lines } = readTranscript(bytes.subarray(0, wholeLines(bytes)), planHash);
-  return lines.some((line) => line.kind === "done" && line.step === id);
+  return action === "close" || lines.some((line) => line.kind === "done" && line.step === id);
 }
 
 /** New statements from one directory to another; those that are there stay. @throws file-failed */
@@ -81,10 +88,15 @@ export async function runCeremony(options: RunOptions): Promise<void> {
     processes.set(name, known);
     return known;
   };
+  const wanted = steps.filter((step) => station === undefined || step.station === station);
+  const lines = new Map(wanted.map((step) => [step.station, linesOf(folder, step.station, planHash)]));
+  const taken = new Set(
+    wanted.filter((step) => isTaken(folder, step, lines.get(step.station) ?? [])).map(({ id }) => id),
+  );
   const take = async (step: CeremonyStep): Promise<void> => {
     const number = steps.indexOf(step) + 1;
     const tell = (state: StepProgress["state"]): void => progress({ step, number, of: steps.length, state });
-    if (isTaken(folder, step, planHash)) return tell("was taken");
+    if (taken.has(step.id)) return tell("was taken");
     tell("begins");
     try {
       await processOf(step.station).take({ step: step.id, tool });
@@ -96,10 +108,7 @@ export async function runCeremony(options: RunOptions): Promise<void> {
   };
   if (exchange !== undefined) carry(exchange, folder.path("steps"));
   try {
-    for (const batch of batches(
-      steps.filter((step) => station === undefined || step.station === station),
-      concurrent,
-    )) {
+    for (const batch of batches(wanted, concurrent)) {
       const settled = await Promise.allSettled(batch.map(take));
       for (const one of settled) if (one.status === "rejected") throw one.reason;
     }

@@ -4,11 +4,11 @@ import { CeremonyFolder } from "./ceremony-folder.ts";
 import { verifyTaken } from "./chain.ts";
 import type { CeremonyPlan } from "./plan.ts";
 import { loadPredecessor } from "./predecessor.ts";
-import { isTaken } from "./run.ts";
+import { isTaken, linesOf } from "./run.ts";
 import { planIn, statementsIn } from "./station-run.ts";
 import { type CeremonyStep, stepsOf } from "./steps.ts";
 import { inputsOf } from "./take-step.ts";
-import { readTranscript, type TranscriptLine, wholeLines } from "./transcript-lines.ts";
+import type { TranscriptLine } from "./transcript-lines.ts";
 
 /**
  * taken: done here, or at a station from which its statement came. begun: interrupted. ready: all that it needs is
@@ -25,11 +25,6 @@ export interface CeremonyStatus {
   readonly exceptions: readonly Extract<TranscriptLine, { kind: "exception" }>[];
 }
 
-function linesOf(folder: CeremonyFolder, station: string, planHash: string): readonly TranscriptLine[] {
-  const bytes = folder.read(`transcripts/${station}.jsonl`) ?? new Uint8Array();
-  return readTranscript(bytes.subarray(0, wholeLines(bytes)), planHash).lines;
-}
-
 /** @throws plan-invalid; evidence-invalid for a transcript or an approval that was changed */
 export function ceremonyStatus(dir: string): CeremonyStatus {
   const folder = new CeremonyFolder(dir);
@@ -41,7 +36,7 @@ export function ceremonyStatus(dir: string): CeremonyStatus {
     const own = lines.get(step.station) ?? [];
     const isHere = folder.has(`steps/${step.id}.json`);
     // A station elsewhere keeps its transcript until the end.
-    if (isHere && (own.length === 0 || isTaken(folder, step, planHash))) return "taken";
+    if (isHere && (own.length === 0 || isTaken(folder, step, own))) return "taken";
     if (isHere || own.some((line) => line.kind === "step" && line.step === step.id)) return "begun";
     return inputsOf(step, steps).every((id) => folder.has(`steps/${id}.json`)) ? "ready" : "waits";
   };

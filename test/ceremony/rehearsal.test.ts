@@ -109,7 +109,7 @@ describe("provision", () => {
   test("refuses a plan for production", () => {
     const plan = writePlan(home, planOf({ sites: 1, spares: 1 }), "production.yaml");
     const answer = strongroom("provision", plan, "--dir", join(home, "production"));
-    expect(answer.status).toBe(1);
+    expect(answer.status).toBe(2);
     expect(answer.stderr).toContain("not run without people");
   });
 });

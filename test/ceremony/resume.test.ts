@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { failedClaims, verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
-import { rehearse } from "../../src/ceremony/rehearse.ts";
+import { readPlan } from "../../src/ceremony/plan-file.ts";
 import { type ActionName, stepsOf } from "../../src/ceremony/steps.ts";
-import { temporary, transcriptOf } from "../support/ceremony.ts";
+import { strongroom, strongroomWith, temporary, transcriptOf, writePlan } from "../support/ceremony.ts";
 import { planOf } from "../support/ceremony-plan.ts";
 
 /** Of the moments in the middle of a step; give it to repeat a run. */
@@ -28,7 +28,8 @@ const AFTER: Partial<Record<ActionName, string>> = {
   "seal-credentials": "C_SetPIN",
 };
 
-const { dir, remove } = temporary();
+const { dir: home, remove } = temporary();
+const dir = join(home, "rehearsal");
 afterAll(() => {
   process.stderr.write(`ceremony, kill -9: seed ${SEED}\n`);
   remove();
@@ -50,30 +51,28 @@ function keepTokens(): () => void {
 
 test("a rehearsal that is killed at every step comes to its end, and repeats nothing", async () => {
   const plan = planOf({ sites: 1, spares: 1 });
-  const options = { plan, planDir: dir, dir };
+  const command = ["ceremony", "rehearse", writePlan(home, plan), "--dir", dir];
   const stations = ["root", "site-a", "spare-a"];
-  process.env.NODE_OPTIONS = `--import=${pathToFileURL(join(process.cwd(), "test/support/station-kill.mjs")).href}`;
+  const preload = pathToFileURL(join(process.cwd(), "test/support/station-kill.mjs")).href;
   const actions = [...new Set(stepsOf(plan).map(({ action }) => action))];
   for (const action of actions) {
     const written = stations.filter(() => random() < 0.4);
     const after = random() < 0.7 ? AFTER[action] : undefined;
-    process.env.STRONGROOM_TEST_KILL = JSON.stringify({
-      action,
-      written,
-      call: 1 + Math.floor(random() * 120),
-      ...(after === undefined ? {} : { after }),
-    });
+    const moment = { action, written, call: 1 + Math.floor(random() * 120), after };
     const restore = keepTokens();
-    await expect(rehearse(options), `${action}, seed ${SEED}`).rejects.toMatchObject({
-      code: "token-failed",
-    });
+    const { status, stderr } = strongroomWith(
+      { NODE_OPTIONS: `--import=${preload}`, STRONGROOM_TEST_KILL: JSON.stringify(moment) },
+      ...command,
+    );
     restore();
+    expect(status, `${JSON.stringify(moment)}, seed ${SEED}\n${stderr}`).toBe(1);
+    expect(stderr, JSON.stringify(moment)).toContain("the process with the token ended (SIGKILL)");
   }
-  delete process.env.NODE_OPTIONS;
-  delete process.env.STRONGROOM_TEST_KILL;
-  const { planHash } = await rehearse(options);
+  const last = strongroom(...command);
+  expect(last.status, `seed ${SEED}\n${last.stderr}`).toBe(0);
   expect(failedClaims(await verifyEvidence(dir))).toEqual([]);
 
+  const { sha256: planHash } = readPlan(join(dir, "plan.yaml"));
   for (const station of stations) {
     const lines = transcriptOf(dir, station, planHash);
     const done = lines.flatMap((line) => (line.kind === "done" ? [line.step] : []));
@@ -86,6 +85,6 @@ test("a rehearsal that is killed at every step comes to its end, and repeats not
   }
   // Once more: all is there, and nothing is done.
   const before = stations.map((station) => transcriptOf(dir, station, planHash).length);
-  await rehearse(options);
+  expect(strongroom(...command).status).toBe(0);
   expect(stations.map((station) => transcriptOf(dir, station, planHash).length)).toEqual(before);
 }, 300_000);

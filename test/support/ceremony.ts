@@ -29,8 +29,14 @@ export interface Answer {
 
 /** The built command, to its end. */
 export function strongroom(...args: readonly string[]): Answer {
+  return strongroomWith({}, ...args);
+}
+
+/** The same with more in its environment, and in that of its children. */
+export function strongroomWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Answer {
   const { status, stdout, stderr } = spawnSync(process.execPath, [...STRONGROOM, ...args], {
     encoding: "utf8",
+    env: { ...process.env, ...env },
   });
   return { status, stdout, stderr };
 }
