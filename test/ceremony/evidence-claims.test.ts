@@ -345,6 +345,21 @@ const FALSE: readonly (readonly [string, Falsehoods, readonly ClaimId[]])[] = [
     ["holders", "inventory"],
   ],
   [
+    "a package for somebody who is no holder",
+    says("export", "site-b", (output) => ({
+      packages: output.packages.map((one) => (one.to === "site-c" ? { ...one, to: "site-a" } : one)),
+    })),
+    ["holders"],
+  ],
+  [
+    "a transport key trusted that is not the holder's",
+    says("trust", "site-a", (output) => ({
+      ...output,
+      trusted: output.trusted.map((one) => ({ ...one, fingerprint: "00".repeat(32) })),
+    })),
+    ["holders"],
+  ],
+  [
     "an object that nobody expects",
     says("verify", "site-a", (output) => ({
       ...output,

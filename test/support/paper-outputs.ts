@@ -1,6 +1,7 @@
 /** What the steps of a ceremony on paper say, by the plan: keys are the test's own, and every answer is right. */
 import { createECDH, createHash, type KeyObject, randomBytes, sign } from "node:crypto";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { transportBytes } from "../../src/ceremony/actions/transport.ts";
 import { certificatePem, makeCertificate } from "../../src/ceremony/certificate.ts";
 import type { ActionOutputs, InventoryItem, PartText } from "../../src/ceremony/outputs.ts";
 import { type CeremonyPlan, type Member, membersOf, ROOT } from "../../src/ceremony/plan.ts";
@@ -9,7 +10,9 @@ import type { TranscriptEntry } from "../../src/ceremony/transcript-lines.ts";
 import { fingerprintWords } from "../../src/ceremony/words.ts";
 import {
   carrierLabel,
+  type FleetKey,
   fleetKeys,
+  holdersOf,
   keysOfSite,
   originalOf,
   transportKey,
@@ -25,6 +28,8 @@ import { loadProfile } from "../../src/token/profile-file.ts";
 import type { KeyName } from "../../src/token/token.ts";
 import type { Manifest } from "../../src/wire/manifest.ts";
 import { type EcPair, ecPair } from "./paper-keys.ts";
+
+const TRANSPORT = { modulus: "c1".repeat(384), exponent: "010001", hashes: ["sha256"] } as const;
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
@@ -181,16 +186,31 @@ export class PaperOutputs {
           by: "Ada",
         })),
       }),
-      "make-transport": () => ({
-        transport: { modulus: "c1".repeat(384), exponent: "010001", hashes: ["sha256"] },
-      }),
-      trust: () => ({
-        trusted: membersOf(this.plan).map(({ name }) => ({ site: name, fingerprint: "00".repeat(32) })),
-        carriers: membersOf(this.plan).map(({ name }) => name),
-        compared: [],
-      }),
+      "make-transport": () => ({ transport: TRANSPORT }),
+      trust: () => {
+        const made = this.#madeAt(station);
+        const bytes = transportBytes(TRANSPORT);
+        const trusted = this.#destinations(made);
+        return {
+          trusted: trusted.map((site) => ({ site, fingerprint: sha256(bytes) })),
+          carriers: this.#destinations(made.filter(({ spec }) => ROLES[spec.role].type === "ec-p256")),
+          compared: trusted.map((member) => ({ member, words: fingerprintWords(bytes), by: "Bela" })),
+        };
+      },
       "make-originals": () => ({ keys: this.#originals(station).map(({ name }) => name) }),
-      export: () => ({ packages: [] }),
+      export: () => ({
+        packages: this.#madeAt(station).flatMap((key) =>
+          holdersOf(shapeOf(this.plan), key).map((to) => ({
+            fleet: this.plan.fleet,
+            key: key.spec.name,
+            to,
+            oaepHash: "sha256" as const,
+            oaep: "0a".repeat(384),
+            nonce: this.#nonce,
+            proof: this.#proof(key.spec.name),
+          })),
+        ),
+      }),
       import: () => ({ keys: this.#held(station).map(({ name }) => name) }),
       challenge: () => ({
         nonce: this.#nonce,
@@ -221,12 +241,16 @@ export class PaperOutputs {
         destroyed: this.#originals(station).map((spec) => originalOf(spec).label),
       }),
       "remove-transport": () => ({ removed: [transportKey(this.plan.fleet).label] }),
-      "remove-trusted": () => ({
-        removed: membersOf(this.plan).flatMap(({ name }) => [
-          trustedLabel(this.plan.fleet, name),
-          carrierLabel(this.plan.fleet, name),
-        ]),
-      }),
+      "remove-trusted": () => {
+        const made = this.#madeAt(station);
+        const carried = made.filter(({ spec }) => ROLES[spec.role].type === "ec-p256");
+        return {
+          removed: [
+            ...this.#destinations(made).map((name) => trustedLabel(this.plan.fleet, name)),
+            ...this.#destinations(carried).map((name) => carrierLabel(this.plan.fleet, name)),
+          ],
+        };
+      },
       verify: () => ({
         keys: this.#specs(station).map((spec) => ({
           name: spec.name,
@@ -322,6 +346,14 @@ export class PaperOutputs {
     return fleetKeys(shapeOf(this.plan))
       .filter(({ holders }) => holders.includes(this.#seat(station)))
       .map(({ spec }) => spec);
+  }
+
+  #madeAt(station: string): readonly FleetKey[] {
+    return fleetKeys(shapeOf(this.plan)).filter(({ origin }) => origin === this.#seat(station));
+  }
+
+  #destinations(made: readonly FleetKey[]): readonly string[] {
+    return [...new Set(made.flatMap((key) => holdersOf(shapeOf(this.plan), key)))];
   }
 
   #originals(station: string): readonly KeySpec[] {

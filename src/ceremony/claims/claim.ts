@@ -84,3 +84,8 @@ export function judged(
     ? [{ ok: true, detail: well, ...about }]
     : problems.map((detail) => ({ ok: false, detail, ...about }));
 }
+
+/** The same names, each once. */
+export function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && new Set(a).size === a.length && a.every((one) => b.includes(one));
+}

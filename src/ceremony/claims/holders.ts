@@ -2,7 +2,8 @@
 import { fleetKeys } from "../../keys/fleet-keys.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
 import { membersOf, ROOT } from "../plan.ts";
-import { type ClaimRule, type Finding, judged } from "./claim.ts";
+import { type ClaimRule, type Finding, judged, sameSet } from "./claim.ts";
+import { waysOf } from "./ways.ts";
 
 /** Which members hold each fleet key, by the plan. */
 function plannedHolders(
@@ -15,10 +16,6 @@ function plannedHolders(
       .filter(({ seat }) => holders.includes(seat))
       .map(({ name }) => name),
   }));
-}
-
-function sameSet(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && new Set(a).size === a.length && a.every((one) => b.includes(one));
 }
 
 /** What the members that take part answered for a key. */
@@ -51,7 +48,7 @@ function equalAtHolders(evidence: EvidenceReading): readonly Finding[] {
       problems.push("The root compared the answers of other holders.");
     const [finding] = judged(
       problems.length > 0 ? [problems.join(" ")] : [],
-      `The same at ${here.join(", ")}.`,
+      `Equal answers to one nonce at ${here.join(", ")}.`,
       {
         key,
       },
@@ -88,5 +85,5 @@ export const holders: ClaimRule = {
   source: "proved",
   needs: ["statements-linked"],
   appliesTo: (evidence) => evidence.has("compare"),
-  check: (evidence) => [...equalAtHolders(evidence), ...absentElsewhere(evidence)],
+  check: (evidence) => [...equalAtHolders(evidence), ...absentElsewhere(evidence), ...waysOf(evidence)],
 };
