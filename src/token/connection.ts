@@ -97,9 +97,15 @@ export class Connection {
     try {
       this.#slot = findSlot(this.module, options.uri).slot;
       this.#session = this.#open();
-      this.login();
     } catch (error) {
       this.#release();
+      throw error;
+    }
+    try {
+      this.login();
+    } catch (error) {
+      // Others may keep the module: a session that is left open would keep their logins alive too.
+      this.close();
       throw error;
     }
   }
