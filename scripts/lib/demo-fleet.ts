@@ -12,7 +12,7 @@ import { chapter, cli, freePort, root, serve, strongroom, Unexpected } from "./s
 
 const FLEET = "demo";
 
-interface DemoSite {
+export interface DemoSite {
   readonly name: string;
   readonly dir: string;
   readonly url: string;
@@ -72,6 +72,12 @@ export async function demoFleet(dir: string, count: number, firstPort: number): 
   const sites = await sitesIn(dir, count, firstPort);
   chapter("Their keys: made in the tokens, brought to their holders, proved equal, sealed");
   initKeys(dir, sites);
+  return demoFleetOn(dir, sites);
+}
+
+/** The same on tokens that have their keys; the manifest is in `dir`. */
+export async function demoFleetOn(dir: string, sites: readonly DemoSite[]): Promise<Demo> {
+  const count = sites.length;
 
   chapter("The store: one etcd member at each site, TLS and access control");
   const prefix = `/strongroom/${FLEET}/`;

@@ -20,7 +20,7 @@ import type { CeremonyPlan, PlannedToken } from "./plan.ts";
 import { checkPlan } from "./plan-check.ts";
 import { runCeremony, type StepProgress } from "./run.ts";
 import { runningSoftware } from "./software.ts";
-import { planIn } from "./station-run.ts";
+import { planIn, tokenOf } from "./station-run.ts";
 import { unattended } from "./unattended.ts";
 
 const PROFILE = "softhsm2";
@@ -76,7 +76,11 @@ function derive(
   officers: CeremonyPlan["officers"],
 ): CeremonyPlan {
   const library = modulePath(module === undefined ? {} : { modulePath: module }, modulesOf());
-  const token = (station: string): PlannedToken => softToken(dir, station, library);
+  // A change is rehearsed on the tokens of the rehearsal that made the fleet.
+  const past =
+    plan.predecessor && planIn(new CeremonyFolder(resolve(planDir, plan.predecessor.evidence))).plan;
+  const token = (station: string): PlannedToken =>
+    past ? tokenOf(past, station) : softToken(dir, station, library);
   return {
     ...plan,
     mode: "rehearsal",

@@ -1,5 +1,6 @@
 /** Ceremonies for tests: a plan in a file, the built command, and rehearsals on SoftHSM tokens. */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,4 +46,9 @@ export function strongroomWith(env: Readonly<Record<string, string>>, ...args: r
 export function transcriptOf(dir: string, station: string, planHash: string): readonly TranscriptLine[] {
   return readTranscript(Uint8Array.from(readFileSync(join(dir, "transcripts", `${station}.jsonl`))), planHash)
     .lines;
+}
+
+/** SHA-256 of a file, hex. */
+export function sha256Hex(path: string): string {
+  return createHash("sha256").update(readFileSync(path)).digest("hex");
 }

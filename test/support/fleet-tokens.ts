@@ -40,7 +40,7 @@ export interface FleetTokens {
 }
 
 /** Ports of 127.0.0.1 that were all free at one moment. */
-async function freePorts(count: number): Promise<readonly number[]> {
+export async function freePorts(count: number): Promise<readonly number[]> {
   const servers: Server[] = [];
   try {
     for (let i = 0; i < count; i++) {

@@ -31,6 +31,8 @@ export interface FleetOptions {
   readonly hosts?: readonly string[];
   /** Wraps the command of a service, e.g. in `ip netns exec …`. */
   readonly launch?: (site: number, command: readonly string[]) => readonly string[];
+  /** Tokens that hold a fleet's keys already, of the fleet FLEET; they are removed with the fleet. */
+  readonly made?: FleetTokens;
   /** The PKCS#11 module through which services see their tokens; SoftHSM's own by default. */
   readonly module?: string;
   /** Environment of a site's service, besides that of its token; read at each of its starts. */
@@ -70,13 +72,15 @@ const READY_MS = 60_000;
 /** Provisions tokens, starts etcd and every site, and waits until all are ready. */
 export async function startFleet(options: FleetOptions): Promise<TestFleet> {
   const { maxAttempts = 10, overrides = {}, launch = (_site, command) => command } = options;
-  const tokens = await createFleetTokens({
-    sites: options.sites,
-    maxAttempts,
-    fleet: FLEET,
-    ...(options.threshold === undefined ? {} : { threshold: options.threshold }),
-    ...(options.hosts === undefined ? {} : { hosts: options.hosts }),
-  });
+  const tokens =
+    options.made ??
+    (await createFleetTokens({
+      sites: options.sites,
+      maxAttempts,
+      fleet: FLEET,
+      ...(options.threshold === undefined ? {} : { threshold: options.threshold }),
+      ...(options.hosts === undefined ? {} : { hosts: options.hosts }),
+    }));
   const { manifest, names, dir } = tokens;
   const urls = manifest.sites.map(({ url }) => url);
   const etcd = await startEtcdCluster({
