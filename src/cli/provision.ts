@@ -15,10 +15,12 @@ import { printJson, say } from "./terminal.ts";
 
 interface ProvisionOptions {
   readonly dir: string;
+  readonly station?: string;
+  readonly exchange?: string;
   readonly json?: boolean;
 }
 
-async function provision(path: string, { dir, json }: ProvisionOptions): Promise<void> {
+async function provision(path: string, { dir, station, exchange, json }: ProvisionOptions): Promise<void> {
   const { plan, sha256 } = placePlan(path, dir);
   if (plan.mode === "production")
     throw new StrongroomError("usage", "a plan for production is not run without people", {
@@ -37,11 +39,17 @@ async function provision(path: string, { dir, json }: ProvisionOptions): Promise
     dir: resolve(dir),
     hands: unattended("provision"),
     concurrent: true,
+    station,
+    ...(exchange === undefined ? {} : { exchange: resolve(exchange) }),
     progress({ step, number, of, state }) {
       if (state !== "begins")
         say(`${number} of ${of}  ${step.id}${state === "was taken" ? " (was taken)" : ""}`);
     },
   });
+  if (station !== undefined) {
+    say(`every step of ${station} has been taken`);
+    return;
+  }
   if (json) printJson({ fleet: plan.fleet, plan: sha256, manifest: resolve(dir, "manifest.json") });
   say(`the fleet ${plan.fleet} has its keys; its manifest is ${resolve(dir, "manifest.json")}`);
 }
@@ -52,6 +60,8 @@ export function provisionCommand(): Command {
     .description("make a test fleet on the software tokens of a ceremony's plan, without people")
     .argument("<plan>", "the plan, YAML, with mode: rehearsal")
     .requiredOption("--dir <dir>", "the ceremony's directory")
+    .option("--station <name>", "steps of one station only: root, a site or a spare")
+    .option("--exchange <dir>", "directory by which statements come from other stations, and go to them")
     .option("--json", "the result for machines on stdout")
     .action(provision);
 }

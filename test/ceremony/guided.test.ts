@@ -2,17 +2,21 @@
  * A person runs a ceremony at a real terminal: reads values out, types one wrongly, writes exception sheets, stops,
  * resumes, types a wrong PIN. What was said is in the transcript; PINs are nowhere.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { failedClaims, verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
-import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
 import { readPlan } from "../../src/ceremony/plan-file.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
-import { strongroom, temporary, transcriptOf, writePlan } from "../support/ceremony.ts";
-import { planOf } from "../support/ceremony-plan.ts";
+import {
+  officerFile,
+  softPlan,
+  strongroom,
+  temporary,
+  transcriptOf,
+  writeOwnPlan,
+} from "../support/ceremony.ts";
 import { STRONGROOM } from "../support/cli.ts";
-import { softHsmModule } from "../support/softhsm.ts";
 import { openTerminal, type Terminal } from "../support/tmux.ts";
 
 const { dir: home, remove } = temporary();
@@ -28,43 +32,6 @@ const PINS = {
   "site-a": ["officer-pin-a", "user-pin-a"],
 } as const;
 
-/** Tokens without PIN files: a person types them. */
-function typedPlan(): CeremonyPlan {
-  const token = (label: string): CeremonyPlan["root"]["token"] => {
-    const folder = join(home, label);
-    mkdirSync(join(folder, "objects"), { recursive: true });
-    const conf = join(folder, "softhsm2.conf");
-    writeFileSync(conf, `directories.tokendir = ${join(folder, "objects")}\nlog.level = ERROR\n`);
-    return {
-      uri: `pkcs11:token=${label}?module-path=${softHsmModule()}`,
-      profile: "softhsm2",
-      env: { SOFTHSM2_CONF: conf },
-    };
-  };
-  const plan = planOf(
-    { sites: 1, spares: 0 },
-    { mode: "rehearsal", title: "REHEARSAL with people", root: { token: token("root") } },
-  );
-  return {
-    ...plan,
-    sites: plan.sites.map((site) => ({ ...site, token: token(site.name) })),
-    credentials: { soPin: "destroy" },
-  };
-}
-
-/** The test plan's officer `n` has the number, 32 times, for a private key. */
-function officerFile(n: number): string {
-  const path = join(home, `officer-${n}.pem`);
-  const der = Buffer.concat([
-    Buffer.from("302e020100300506032b657004220420", "hex"),
-    Buffer.alloc(32).fill(n),
-  ]);
-  writeFileSync(path, `-----BEGIN PRIVATE KEY-----\n${der.toString("base64")}\n-----END PRIVATE KEY-----\n`, {
-    mode: 0o600,
-  });
-  return path;
-}
-
 function sign(plan: string, ...officers: readonly (readonly [string, number])[]): void {
   for (const [name, n] of officers) {
     const answer = strongroom(
@@ -74,7 +41,7 @@ function sign(plan: string, ...officers: readonly (readonly [string, number])[])
       "--officer",
       name,
       "--key",
-      officerFile(n),
+      officerFile(home, n),
       "--plan",
       plan,
     );
@@ -106,11 +73,7 @@ async function newPins(terminal: Terminal, station: keyof typeof PINS, before: n
 }
 
 test("a guided run, with a wrong value, a wrong PIN and exception sheets", async () => {
-  const draft = writePlan(home, typedPlan(), "draft.yaml");
-  const { software } = JSON.parse(strongroom("ceremony", "plan", draft, "--json").stdout) as {
-    software: CeremonyPlan["software"];
-  };
-  const path = writePlan(home, { ...typedPlan(), software });
+  const path = writeOwnPlan(home, softPlan(home));
   const { plan, sha256 } = readPlan(path);
   const steps = stepsOf(plan).map(({ id }) => id);
   const idOf = (end: string): string => steps.find((id) => id.endsWith(end)) ?? "";

@@ -1,17 +1,21 @@
 /** A whole ceremony on SoftHSM tokens without a person, by the built command; and what it leaves behind. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { combine } from "shamir-secret-sharing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { fromHex } from "../../src/base/bytes.ts";
 import { sameCalls } from "../../src/ceremony/calls.ts";
 import { dryRun } from "../../src/ceremony/dry-run.ts";
 import { failedClaims, verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
 import { readPlan } from "../../src/ceremony/plan-file.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
 import type { CallArgs } from "../../src/token/call-record.ts";
+import { openSession } from "../../src/token/open.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
 import { type Answer, strongroom, temporary, transcriptOf, writePlan } from "../support/ceremony.ts";
 import { planOf } from "../support/ceremony-plan.ts";
+import { softHsmModule } from "../support/softhsm.ts";
 
 const { dir: home, remove } = temporary();
 afterAll(remove);
@@ -85,6 +89,24 @@ describe("three sites and a spare", () => {
   test("custodians' shares are there to be handed out, and the root's scalars are gone", () => {
     expect(readdirSync(join(dir, "private")).sort()).toEqual(["officers", "shares"]);
     expect(readdirSync(join(dir, "private", "shares"))).toHaveLength(15);
+  });
+
+  test("two custodians together have the security officer's PIN, the old one and one share have not", async () => {
+    const shares = [1, 3].map((custodian) => {
+      const file = join(dir, "private", "shares", `site-b.${custodian}.json`);
+      return fromHex((JSON.parse(readFileSync(file, "utf8")) as { share: string }).share);
+    });
+    const home = join(dir, "tokens", "site-b");
+    process.env.SOFTHSM2_CONF = join(home, "softhsm2.conf");
+    const uri = `pkcs11:token=site-b?module-path=${softHsmModule()}`;
+    const openAs = async (pin: Uint8Array): Promise<void> => {
+      const prompt = (): Promise<Uint8Array> => Promise.resolve(Uint8Array.from(pin));
+      (await openSession({ uri, profile: "softhsm2" }, { login: "so", prompt })).session.close();
+    };
+    await openAs(await combine(shares));
+    const old = Uint8Array.from(readFileSync(join(home, "so-pin")));
+    await expect(openAs(old)).rejects.toMatchObject({ code: "pin-incorrect" });
+    await expect(openAs((shares[0] ?? old).subarray(0, 16))).rejects.toMatchObject({ code: "pin-incorrect" });
   });
 
   test("what was finished is not begun again", async () => {

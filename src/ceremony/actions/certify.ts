@@ -1,7 +1,6 @@
 /** Certificates for the identities of all members, after officers have compared them with what the stations show. */
 import { fromHex, toHex } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
-import { certificatePem, makeCertificate } from "../certificate.ts";
 import type { Comparison } from "../outputs.ts";
 import { ROOT } from "../plan.ts";
 import { rootKey, signWith } from "../station-keys.ts";
@@ -20,6 +19,8 @@ export const certify: Action<"certify"> = async (context) => {
   const compared: Comparison[] = [];
   for (const { station, publicKey } of members)
     compared.push(await compareWords(context, station, "identity key", publicKey));
+  // Loaded when it is needed: most stations never make a certificate.
+  const { certificatePem, makeCertificate } = await import("../certificate.ts");
   const certificates = await token.with("user", async (session) => {
     const made: [string, string][] = [];
     for (const { station, publicKey } of members) {

@@ -4,7 +4,6 @@ import { StrongroomError } from "../../base/errors.ts";
 import { destroyLabelled } from "../../keys/fleet-objects.ts";
 import { provision, provisioned } from "../../keys/provision.ts";
 import { readPublicKeys } from "../../keys/public-keys.ts";
-import { certificatePem, makeCertificate } from "../certificate.ts";
 import { ROOT } from "../plan.ts";
 import { rootKey, signWith } from "../station-keys.ts";
 import type { Action } from "./context.ts";
@@ -20,6 +19,8 @@ export const makeRoot: Action<"make-root"> = ({ plan, token, folder, isResumed, 
         hint: "nothing was made; `strongroom token inventory` shows the token",
       });
     const publicKey = readPublicKeys(session, [spec]).get(spec.name) ?? new Uint8Array();
+    // Loaded when it is needed: most stations never make a certificate.
+    const { certificatePem, makeCertificate } = await import("../certificate.ts");
     const certificate = await makeCertificate(
       { fleet: plan.fleet, mode: plan.mode, station: ROOT, publicKey, issuer: publicKey, notBefore: now() },
       (message) => signWith(session, spec, message),
