@@ -20,6 +20,7 @@ interface ClientFile {
   readonly tokenFile?: string | undefined;
   readonly tokenCommand?: string | readonly string[] | undefined;
   readonly keyStretching?: "memory-constrained" | "rfc-recommended" | undefined;
+  readonly retrySeconds: number;
 }
 
 const text = z.string("must be text").min(1, "is empty");
@@ -38,6 +39,7 @@ const schema: z.ZodType<ClientFile> = z
       .union([text, z.array(text).min(1)], "must be a command line or a list of words")
       .optional(),
     keyStretching: z.enum(["memory-constrained", "rfc-recommended"]).optional(),
+    retrySeconds: z.number("must be a number of seconds").min(0).max(3_600).default(30),
   })
   .refine((file) => file.tokenFile === undefined || file.tokenCommand === undefined, {
     path: ["tokenCommand"],
@@ -93,7 +95,7 @@ export function loadClient(configFile: string): ConfiguredClient {
   let waiting = false;
   const client = createVaultClient({
     retrying: ({ message }) => {
-      if (!waiting) say(dim(`${message}; trying again for half a minute`));
+      if (!waiting) say(dim(`${message}; trying again for ${file.retrySeconds} seconds`));
       waiting = true;
     },
     manifest: bytes,
@@ -102,6 +104,7 @@ export function loadClient(configFile: string): ConfiguredClient {
     accountToken: tokenSource(file, base, manifest.fleet),
     siteUrls: siteUrls(manifest, file.url),
     keyStretching: file.keyStretching,
+    retryForMs: 1_000 * file.retrySeconds,
   });
   return { client, fleet: manifest.fleet, tenant, subject, account: `${tenant}/${subject}` };
 }

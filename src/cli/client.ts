@@ -22,6 +22,7 @@ The configuration (YAML or JSON; paths are relative to it):
                                 STRONGROOM_ACCOUNT_TOKEN in the environment. The command gets STRONGROOM_FLEET,
                                 STRONGROOM_TENANT and STRONGROOM_SUBJECT.
   url: http://127.0.0.1:8440    another address for a fleet of one site (optional)
+  retrySeconds: 30              how long a site that cannot be reached is tried again (optional)
 
 Recovery codes are typed, or read with --code-file from a file that only its owner can read; never arguments.
 

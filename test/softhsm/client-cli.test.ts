@@ -263,12 +263,12 @@ describe("account tokens", () => {
 test("a service that is down is unavailable, not a wrong code", async () => {
   const config = [
     "--config",
-    configure("hugo.yaml", { subject: "hugo", url: "http://127.0.0.1:1" }),
+    configure("hugo.yaml", { subject: "hugo", url: "http://127.0.0.1:1", retrySeconds: 2 }),
     "--json",
   ];
   const { code, json, err } = await client("hugo", ["recover", ...config, "--code-file", "right"]);
   expect(json()).toEqual({ error: expect.objectContaining({ code: "unavailable" }) });
   expect(code).toBe(1);
-  expect(err).toContain("cannot reach site-a at http://127.0.0.1:1; trying again");
+  expect(err).toContain("cannot reach site-a at http://127.0.0.1:1; trying again for 2 seconds");
   expect(err).toContain("strongroom: cannot reach site-a at http://127.0.0.1:1\nhint: ");
 });
