@@ -76,13 +76,15 @@ async function killedIn(blank: Blank, step: StepName, site: number, moment: Mome
   const killAll = (): void => {
     for (const { pid } of processes) if (pid !== undefined) process.kill(pid, "SIGKILL");
   };
+  let timer: NodeJS.Timeout | undefined;
   const stewards = processes.map(
     (real, i): SiteSteward => ({
       async take(name, input) {
         if (name !== step || i !== site) return real.take(name, input);
         const taken = real.take(name, input);
-        if (moment === "during") setTimeout(killAll, Math.round(random() * 150));
+        if (moment === "during") timer = setTimeout(killAll, Math.round(random() * 150));
         const output = await taken;
+        clearTimeout(timer);
         killAll();
         return output;
       },
@@ -92,6 +94,7 @@ async function killedIn(blank: Blank, step: StepName, site: number, moment: Mome
   await initFleet(shape, stewards).catch((error: unknown) => {
     if (!isStrongroomError(error)) throw error;
   });
+  clearTimeout(timer);
   await Promise.all(processes.map((one) => one.close()));
   for (const one of restore) one();
 }
