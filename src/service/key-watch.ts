@@ -31,7 +31,7 @@ export function watchKeys(
   let proving: Promise<void> | undefined;
   let notBefore = 0;
 
-  const prove = async (): Promise<void> => {
+  const attempt = async (): Promise<void> => {
     try {
       await proof();
       if (unproved !== undefined) observed(true);
@@ -44,16 +44,19 @@ export function watchKeys(
       throw error;
     }
   };
+  /** One proof at a time, whoever asks for it. */
+  const prove = (): Promise<void> => {
+    proving ??= attempt().finally(() => {
+      proving = undefined;
+    });
+    return proving;
+  };
   const timer = setInterval(() => {
     if (!tokenHealth().ready) unproved ??= "the token has been away; its keys have to prove themselves again";
-    else if (unproved !== undefined && !proving && performance.now() >= notBefore)
-      proving = prove()
-        .catch((error: unknown) => {
-          if (!isStrongroomError(error)) throw error;
-        })
-        .finally(() => {
-          proving = undefined;
-        });
+    else if (unproved !== undefined && performance.now() >= notBefore)
+      prove().catch((error: unknown) => {
+        if (!isStrongroomError(error)) throw error;
+      });
   }, LOOK_MS);
   timer.unref();
   return {
@@ -61,7 +64,7 @@ export function watchKeys(
     prove,
     async stop() {
       clearInterval(timer);
-      await proving;
+      await proving?.catch(() => undefined);
     },
   };
 }
