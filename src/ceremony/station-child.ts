@@ -1,8 +1,9 @@
 /** Entry of the child process of station-process.ts: takes the steps of one station until its parent has gone. */
 import { StrongroomError } from "../base/errors.ts";
+import { errorTold, toldError } from "../base/told-error.ts";
 import { CeremonyFolder } from "./ceremony-folder.ts";
 import type { StationHands } from "./hands.ts";
-import { errorTold, type FromStation, type ToStation, toldError } from "./station-process.ts";
+import type { FromStation, ToStation } from "./station-process.ts";
 import { runStep } from "./station-run.ts";
 
 interface Waiting {

@@ -1,5 +1,6 @@
 /** Entry of the child process of site-process.ts: takes steps until its parent has gone. */
-import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { StrongroomError } from "../base/errors.ts";
+import { toldError } from "../base/told-error.ts";
 import { openSession } from "../token/open.ts";
 import { readPinFile } from "../token/pin.ts";
 import { loadProfile } from "../token/profile-file.ts";
@@ -26,15 +27,6 @@ async function run({ token, shape, site }: SiteSetUp, { name, input }: StepOrder
   }
 }
 
-function told(error: unknown): StepAnswer {
-  if (!isStrongroomError(error)) {
-    const message = error instanceof Error ? error.message : String(error);
-    return { error: { code: "internal", message } };
-  }
-  const { code, message, hint, details } = error;
-  return { error: { code, message, details, ...(hint === undefined ? {} : { hint }) } };
-}
-
 let setUp: SiteSetUp | undefined;
 process.on("message", (message: unknown) => {
   if (!setUp) {
@@ -42,7 +34,10 @@ process.on("message", (message: unknown) => {
     return;
   }
   run(setUp, message as StepOrder)
-    .then((output): StepAnswer => ({ output }), told)
+    .then(
+      (output): StepAnswer => ({ output }),
+      (error: unknown): StepAnswer => ({ error: toldError(error) }),
+    )
     .then((answer) => process.send?.(answer))
     // The parent was killed: nobody waits for the answer.
     .catch(() => process.exit(1));

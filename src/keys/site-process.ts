@@ -5,10 +5,9 @@
  * process, while every site has a token, and maybe a module, of its own. PINs are read from their files in the child;
  * what passes between the processes could pass between sites as files.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { type ErrorCode, type ErrorOptions, StrongroomError } from "../base/errors.ts";
+import { StrongroomError } from "../base/errors.ts";
+import { errorTold, type ToldError } from "../base/told-error.ts";
+import { childProgram, forkTokenChild, leaveChild, type TokenChild } from "../token/child-process.ts";
 import type { FleetShape } from "./fleet-keys.ts";
 import type { SiteSteps, StepName } from "./site-steps.ts";
 
@@ -33,77 +32,52 @@ export interface StepOrder {
   readonly input: unknown;
 }
 
-export type StepAnswer =
-  | { readonly output: unknown }
-  | { readonly error: { readonly code: ErrorCode; readonly message: string } & ErrorOptions };
+export type StepAnswer = { readonly output: unknown } | { readonly error: ToldError };
 
 /** A module may block in a call to a device that is gone. */
 const STEP_DEADLINE_MS = 300_000;
 
 /** One step at a time. */
 export class SiteProcess {
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<never>;
+  readonly #started: TokenChild;
 
   /** @param env what the PKCS#11 module needs in its environment besides that of this process */
   constructor(setUp: SiteSetUp, env: Readonly<Record<string, string>> = {}) {
-    // The same extension as this file: .ts from source, .js from the build.
-    const source = import.meta.url.endsWith(".ts");
-    const loader = source
-      ? ["--import", pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href]
-      : [];
-    const path = fileURLToPath(new URL(`./site-child.${source ? "ts" : "js"}`, import.meta.url));
-    this.#child = fork(path, [], {
-      execArgv: loader,
-      serialization: "advanced",
-      // Whatever a vendor library prints goes to the log, not among the data on stdout.
-      stdio: ["ignore", 2, 2, "ipc"],
-      env: { ...process.env, ...env },
-    });
-    this.#ended = new Promise((_, reject) => {
-      const end = (how: string): void =>
-        reject(new StrongroomError("token-failed", `the process with the token ended (${how})`));
-      this.#child.once("error", (error) => end(error.message));
-      this.#child.once("exit", (code, signal) => end(signal ?? `exit code ${code ?? "unknown"}`));
-    });
-    // Nobody may be waiting when it ends.
-    this.#ended.catch(() => undefined);
-    this.#child.send(setUp);
+    this.#started = forkTokenChild(childProgram(import.meta.url, "site-child"), env);
+    this.#started.child.send(setUp);
   }
 
   get pid(): number | undefined {
-    return this.#child.pid;
+    return this.#started.child.pid;
   }
 
   /** @throws what the step throws; token-timeout; token-failed where the process ends */
   async take<N extends StepName>(name: N, input: SiteSteps[N]["input"]): Promise<SiteSteps[N]["output"]> {
+    const { child, ended } = this.#started;
     const order: StepOrder = { name, input };
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        this.#child.kill("SIGKILL");
+        child.kill("SIGKILL");
         reject(new StrongroomError("token-timeout", `the token does not finish ${name}`));
       }, STEP_DEADLINE_MS);
     });
     const answered = new Promise<StepAnswer>((resolve) => {
-      this.#child.once("message", (answer: StepAnswer) => resolve(answer));
+      child.once("message", (answer: StepAnswer) => resolve(answer));
     });
     try {
-      this.#child.send(order, () => undefined);
-      const answer = await Promise.race([answered, this.#ended, late]);
+      child.send(order, () => undefined);
+      const answer = await Promise.race([answered, ended, late]);
       // The child runs the same table of steps, so its answer is the step's.
       if ("output" in answer) return answer.output as SiteSteps[N]["output"];
-      const { code, message, ...options } = answer.error;
-      throw new StrongroomError(code, message, options);
+      throw errorTold(answer.error);
     } finally {
       clearTimeout(timer);
-      this.#child.removeAllListeners("message");
+      child.removeAllListeners("message");
     }
   }
 
-  /** The child ends when it is told that nobody is there any more. */
-  async close(): Promise<void> {
-    if (this.#child.connected) this.#child.disconnect();
-    await this.#ended.catch(() => undefined);
+  close(): Promise<void> {
+    return leaveChild(this.#started);
   }
 }

@@ -1,10 +1,9 @@
 /** One worker as the pool sees it: a child process, a socket, and the runs that are under way in it. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createRequire } from "node:module";
 import { Socket } from "node:net";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { serialize } from "node:v8";
 import { StrongroomError } from "../base/errors.ts";
+import { childProgram } from "./child-process.ts";
 import { FRAME, FrameReader, FrameSplitter, FrameWriter } from "./frames.ts";
 import type { CallCount } from "./module.ts";
 import { type Failure, readFailure, readResults, writeRun } from "./run-codec.ts";
@@ -23,14 +22,6 @@ export interface WorkerListener {
 }
 
 export type WorkerState = "opening" | "ready" | "leaving" | "gone";
-
-/** From source files the worker needs the loader that the sources themselves run under. */
-function command(): string[] {
-  const here = import.meta.url;
-  if (!here.endsWith(".ts")) return [...LEAN, fileURLToPath(new URL("worker.js", here))];
-  const loader = pathToFileURL(createRequire(here).resolve("tsx")).href;
-  return [...LEAN, "--import", loader, fileURLToPath(new URL("worker.ts", here))];
-}
 
 /** A worker makes small short-lived objects only: a large young generation would just sit in memory. */
 const LEAN: readonly string[] = ["--max-semi-space-size=2"];
@@ -60,7 +51,8 @@ export class WorkerProcess {
   constructor(config: WorkerConfig, env: Readonly<Record<string, string>>, listener: WorkerListener) {
     this.#listener = listener;
     // Whatever a vendor library prints goes to the log, not among the data on stdout.
-    this.#child = spawn(process.execPath, command(), {
+    const { path, execArgv } = childProgram(import.meta.url, "worker");
+    this.#child = spawn(process.execPath, [...LEAN, ...execArgv, path], {
       stdio: ["ignore", 2, 2, "pipe"],
       env: { ...process.env, ...env },
     });

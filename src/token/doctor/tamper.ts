@@ -3,8 +3,7 @@
  * must be seen as what it is, not take the doctor down.
  */
 import { fork } from "node:child_process";
-import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { childProgram } from "../child-process.ts";
 import { chooseKeyWrap, wrapMechanism } from "../key-wrap.ts";
 import { fail, mustRefuse, type Outcome, pass } from "./check.ts";
 import { UNWRAPPED_SHARE } from "./share-template.ts";
@@ -55,13 +54,8 @@ export function tryTampered(bench: Workbench): Outcome {
 
 /** Starts the child and waits for what it says. */
 export function tamperInChild(origin: Origin): Promise<Outcome> {
-  // The same extension as this file: .ts from source, .js from the build.
-  const source = import.meta.url.endsWith(".ts");
-  const path = fileURLToPath(new URL(`./tamper-child.${source ? "ts" : "js"}`, import.meta.url));
-  const loader = source
-    ? ["--import", pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href]
-    : [];
-  const child = fork(path, [], { execArgv: loader, stdio: ["ignore", "ignore", "ignore", "ipc"] });
+  const { path, execArgv } = childProgram(import.meta.url, "tamper-child");
+  const child = fork(path, [], { execArgv: [...execArgv], stdio: ["ignore", "ignore", "ignore", "ipc"] });
   const { pin, ...rest } = origin;
   return new Promise((resolve) => {
     let said: Outcome | undefined;
