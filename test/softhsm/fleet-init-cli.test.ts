@@ -5,8 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { parse, stringify } from "yaml";
 import { fleetCommand } from "../../src/cli/fleet.ts";
 import { EXAMPLE, loadFleetConfig } from "../../src/cli/fleet-config.ts";
-import { exitCode } from "../../src/cli/terminal.ts";
 import { tokenCommand } from "../../src/cli/token.ts";
+import { type Ran, runCommand } from "../support/command.ts";
 import { blankFleetTokens } from "../support/fleet-tokens.ts";
 
 let blank: Awaited<ReturnType<typeof blankFleetTokens>>;
@@ -19,33 +19,8 @@ beforeAll(async () => {
 afterAll(() => blank.remove());
 afterEach(() => vi.restoreAllMocks());
 
-interface Ran {
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly code: number;
-  readonly error: unknown;
-}
-
-/** One command line; what goes to the two streams is taken down. */
-async function run(command: "fleet" | "token", ...args: string[]): Promise<Ran> {
-  const out: string[] = [];
-  const err: string[] = [];
-  const catchInto = (into: string[]) => (chunk: unknown) => into.push(String(chunk)) > 0;
-  vi.spyOn(process.stdout, "write").mockImplementation(catchInto(out));
-  vi.spyOn(process.stderr, "write").mockImplementation(catchInto(err));
-  let error: unknown;
-  try {
-    const program = (command === "fleet" ? fleetCommand() : tokenCommand()).exitOverride();
-    for (const sub of program.commands) sub.exitOverride();
-    await program.parseAsync(args, { from: "user" });
-  } catch (thrown) {
-    error = thrown;
-  } finally {
-    vi.restoreAllMocks();
-  }
-  const code = error === undefined ? 0 : exitCode(error);
-  return { stdout: out.join(""), stderr: err.join(""), code, error };
-}
+const run = (command: "fleet" | "token", ...args: string[]): Promise<Ran> =>
+  runCommand(command === "fleet" ? fleetCommand() : tokenCommand(), args);
 const init = (...more: string[]): Promise<Ran> => run("fleet", "init", "--config", file, ...more);
 
 /** The fleet's file with changes: a function of what it says otherwise. */

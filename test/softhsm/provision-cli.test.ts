@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { exitCode } from "../../src/cli/terminal.ts";
 import { tokenCommand } from "../../src/cli/token.ts";
 import { parseTokenUri } from "../../src/token/uri.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
+import { type Ran, runCommand } from "../support/command.ts";
 import { softHsmModule } from "../support/softhsm.ts";
 
 let dir: string;
@@ -25,37 +25,7 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true }));
 afterEach(() => vi.restoreAllMocks());
 
-interface Ran {
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly code: number;
-  readonly error: unknown;
-}
-
-/** One command line; what goes to the two streams is taken down. */
-async function run(...args: string[]): Promise<Ran> {
-  const out: string[] = [];
-  const err: string[] = [];
-  const catchInto = (into: string[]) => (chunk: unknown) => into.push(String(chunk)) > 0;
-  vi.spyOn(process.stdout, "write").mockImplementation(catchInto(out));
-  vi.spyOn(process.stderr, "write").mockImplementation(catchInto(err));
-  let error: unknown;
-  try {
-    const command = tokenCommand().exitOverride();
-    for (const sub of command.commands) sub.exitOverride();
-    await command.parseAsync(args, { from: "user" });
-  } catch (thrown) {
-    error = thrown;
-  } finally {
-    vi.restoreAllMocks();
-  }
-  return {
-    stdout: out.join(""),
-    stderr: err.join(""),
-    code: error === undefined ? 0 : exitCode(error),
-    error,
-  };
-}
+const run = (...args: string[]): Promise<Ran> => runCommand(tokenCommand(), args);
 
 const module = `pkcs11:?module-path=${softHsmModule()}`;
 const uri = (label = "site-a"): string =>
