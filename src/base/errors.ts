@@ -87,6 +87,10 @@ const TRAITS = {
   /** A ceremony goes no further until a person has done something; the hint says what. */
   "ceremony-stopped": { retryable: false, status: 500, wire: "unavailable" },
   "evidence-invalid": { retryable: false, status: 500, wire: "unavailable" },
+  /** A validation bundle, an epoch or a log that is not believed; `details.reason` is a `Refusal` of src/trust. */
+  "bundle-refused": { retryable: false, status: 403, wire: "unavailable" },
+  /** The auditor's rules forbid it: another epoch, a digest twice, a claim that is not proved. */
+  "auditor-refused": { retryable: false, status: 400, wire: "invalid-request" },
   "file-failed": { retryable: false, status: 500, wire: "unavailable" },
   /** A bug: reached only when a promise of the code itself was broken. */
   internal: { retryable: false, status: 500, wire: "unavailable" },

@@ -85,7 +85,7 @@ const shape = z.strictObject({
 const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
 
 /** What a fleet is made of, beyond the types of its fields: each site once, and each key that it needs once. */
-const schema: z.ZodType<Manifest> = shape.superRefine(({ sites, keys, policy }, context) => {
+export const manifestSchema: z.ZodType<Manifest> = shape.superRefine(({ sites, keys, policy }, context) => {
   const require = (holds: boolean, path: string[], message: string): void => {
     if (!holds) context.addIssue({ code: "custom", path, message });
   };
@@ -120,7 +120,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   } catch (cause) {
     throw new StrongroomError("manifest-invalid", "the manifest is not JSON", { cause });
   }
-  const result = schema.safeParse(value);
+  const result = manifestSchema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new StrongroomError("manifest-invalid", `manifest: ${issue?.path.join(".")}: ${issue?.message}`);
