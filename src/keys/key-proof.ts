@@ -5,11 +5,12 @@
 import { randomBytes } from "node:crypto";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { equal } from "../base/bytes.ts";
+import { verifyOwnEd25519 } from "../crypto/node/ed25519.ts";
 import { GENERATOR } from "../crypto/node/p256.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import { encodePoint } from "../token/points.ts";
 import type { ObjectHandle, TokenSession } from "../token/session.ts";
-import { readPublicPoint } from "./public-keys.ts";
+import { readEdwardsPoint, readPublicPoint } from "./public-keys.ts";
 import { type KeySpec, ROLES } from "./roles.ts";
 
 /** Uses the private half once. @returns what is wrong, undefined if nothing is. @throws token errors */
@@ -19,6 +20,11 @@ export function halvesProblem(
   privateKey: ObjectHandle,
   publicKey: ObjectHandle,
 ): string | undefined {
+  if (ROLES[key.role].type === "ed25519") {
+    const message = Uint8Array.from(randomBytes(32));
+    const signature = session.sign(session.traits.mechanisms.eddsa, privateKey, message);
+    return verifyOwnEd25519(readEdwardsPoint(session, publicKey), message, signature) ? undefined : STRANGERS;
+  }
   const point = readPublicPoint(session, publicKey);
   const belongs = ROLES[key.role].usage.includes("sign")
     ? signs(session, privateKey, point)
@@ -27,8 +33,10 @@ export function halvesProblem(
         session.derive(privateKey, encodePoint(GENERATOR, session.traits.pointSend)),
         point.subarray(1, 33),
       );
-  return belongs ? undefined : "its public key does not belong to its private key";
+  return belongs ? undefined : STRANGERS;
 }
+
+const STRANGERS = "its public key does not belong to its private key";
 
 function signs(session: TokenSession, privateKey: ObjectHandle, point: Uint8Array): boolean {
   const message = Uint8Array.from(randomBytes(32));

@@ -7,7 +7,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { OBJECT_CLASS, type Template } from "../token/attributes.ts";
 import { CKM } from "../token/cryptoki.ts";
 import { type Drift, driftOf, namesOf, readAttributes } from "../token/objects.ts";
-import type { Profile } from "../token/profile.ts";
+import { driverTraits, type Profile } from "../token/profile.ts";
 import type { ObjectHandle, TokenSession } from "../token/session.ts";
 import type { KeyName } from "../token/token.ts";
 import { halvesProblem } from "./key-proof.ts";
@@ -54,6 +54,7 @@ export function attributeSupport(profile: Profile): AttributeSupport {
     copyable: copyable.value !== false,
     wrapWithTrusted: trusted.value !== "none",
     unwrapSeals: profile.unwrap.sealAfter.value !== true,
+    edwardsParams: driverTraits(profile).edwardsParams,
   };
 }
 
@@ -129,7 +130,7 @@ function inspect(session: TokenSession, spec: KeySpec, templates: KeyTemplates):
   );
   if (drift.length > 0) return report("drift", undefined, drift);
   const [own, half] = parts.map(({ found }) => found[0]);
-  if (own && half && ROLES[spec.role].type === "ec-p256") {
+  if (own && half && ["ec-p256", "ed25519"].includes(ROLES[spec.role].type)) {
     const problem = halvesProblem(session, spec, own, half);
     if (problem) return report("broken", problem);
   }
@@ -155,9 +156,10 @@ function generate(
   spec: KeySpec,
   templates: KeyTemplates,
 ): readonly [ObjectHandle, ...ObjectHandle[]] {
-  const { ecKeygen, aesKeygen, genericKeygen } = session.traits.mechanisms;
+  const { ecKeygen, aesKeygen, genericKeygen, edwardsKeygen } = session.traits.mechanisms;
   const mechanism = {
     "ec-p256": ecKeygen,
+    ed25519: edwardsKeygen,
     "rsa-3072": CKM.RSA_PKCS_KEY_PAIR_GEN,
     "aes-256": aesKeygen,
     "generic-256": genericKeygen,

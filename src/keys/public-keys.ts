@@ -1,8 +1,8 @@
-/** The public halves of a fleet's keys, read from the token and checked to be points of P-256. */
+/** The public halves of keys, read from the token; those of P-256 are checked to be points of it. */
 import { StrongroomError } from "../base/errors.ts";
 import { checkPoint } from "../crypto/node/p256.ts";
 import { OBJECT_CLASS } from "../token/attributes.ts";
-import { decodeEcPoint } from "../token/points.ts";
+import { decodeEcPoint, decodeEdwardsPoint } from "../token/points.ts";
 import type { ObjectHandle, TokenSession } from "../token/session.ts";
 import type { KeyName } from "../token/token.ts";
 import { type KeySpec, ROLES } from "./roles.ts";
@@ -17,8 +17,16 @@ export function readPublicPoint(session: TokenSession, object: ObjectHandle): Ui
   return point;
 }
 
+/** The key of one public key object of Ed25519, 32 bytes. @throws token-failed */
+export function readEdwardsPoint(session: TokenSession, object: ObjectHandle): Uint8Array {
+  const value = session.attribute(object, "EC_POINT");
+  if (!(value instanceof Uint8Array))
+    throw new StrongroomError("token-failed", "the token does not tell CKA_EC_POINT of a public key");
+  return decodeEdwardsPoint(value);
+}
+
 /**
- * The public key of every EC key among `keys`, 65 bytes, by name.
+ * The public key of every key of P-256 (65 bytes) and of Ed25519 (32 bytes) among `keys`, by name.
  *
  * @throws key-missing where one is not there; key-drift where two carry its label; token-failed, point-invalid
  */
@@ -28,7 +36,8 @@ export function readPublicKeys(
 ): ReadonlyMap<KeyName, Uint8Array> {
   const points = new Map<KeyName, Uint8Array>();
   for (const key of keys) {
-    if (ROLES[key.role].type !== "ec-p256") continue;
+    const { type } = ROLES[key.role];
+    if (type !== "ec-p256" && type !== "ed25519") continue;
     const found = session.find({ CLASS: OBJECT_CLASS["public key"], LABEL: key.label, TOKEN: true });
     const [object, other] = found;
     if (!object)
@@ -41,7 +50,10 @@ export function readPublicKeys(
         hint: "strongroom token inventory shows them; which one is right only its maker can say",
         details: { key: key.name },
       });
-    points.set(key.name, readPublicPoint(session, object));
+    points.set(
+      key.name,
+      type === "ed25519" ? readEdwardsPoint(session, object) : readPublicPoint(session, object),
+    );
   }
   return points;
 }

@@ -4,7 +4,7 @@
  */
 import type { KeyName } from "../token/token.ts";
 
-export type KeyType = "ec-p256" | "rsa-3072" | "aes-256" | "generic-256";
+export type KeyType = "ec-p256" | "ed25519" | "rsa-3072" | "aes-256" | "generic-256";
 
 /** The PKCS#11 usage flags a key has; every flag that is not named here is false. */
 export type Usage = "sign" | "derive" | "wrap" | "unwrap";
@@ -27,7 +27,10 @@ export type RoleName =
   | "ake"
   | "record"
   | "share-kek"
-  | "share-mac";
+  | "share-mac"
+  | "audit"
+  | "checkpoint"
+  | "witness";
 
 export const ROLES: Readonly<Record<RoleName, Role>> = {
   identity: { type: "ec-p256", usage: ["sign"], scope: "site", life: "kept" },
@@ -40,6 +43,10 @@ export const ROLES: Readonly<Record<RoleName, Role>> = {
   record: { type: "generic-256", usage: ["sign"], scope: "fleet", life: "sealed" },
   "share-kek": { type: "aes-256", usage: ["wrap", "unwrap"], scope: "holders", life: "sealed" },
   "share-mac": { type: "generic-256", usage: ["sign"], scope: "holders", life: "sealed" },
+  // Of auditors and witnesses (design §10), never on a fleet's token. One key never signs both audits and checkpoints.
+  audit: { type: "ed25519", usage: ["sign"], scope: "site", life: "kept" },
+  checkpoint: { type: "ed25519", usage: ["sign"], scope: "site", life: "kept" },
+  witness: { type: "ed25519", usage: ["sign"], scope: "site", life: "kept" },
 };
 
 /** One key that a token must hold. */

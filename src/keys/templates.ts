@@ -29,6 +29,8 @@ export interface AttributeSupport {
   readonly wrapWithTrusted: boolean;
   /** C_UnwrapKey heeds what its template says of secrecy; otherwise it is set afterwards, on a modifiable key. */
   readonly unwrapSeals: boolean;
+  /** CKA_EC_PARAMS of Ed25519 as the token takes and tells it; RFC 8410's object identifier by default. */
+  readonly edwardsParams?: Uint8Array | undefined;
 }
 
 /** One object: the template it is made with, and the attributes it must show afterwards. */
@@ -44,6 +46,8 @@ export type KeyTemplates =
 
 /** OID 1.2.840.10045.3.1.7, DER: P-256. */
 const P256_PARAMS = "06082a8648ce3d030107";
+/** OID 1.3.101.112, DER: Ed25519 (RFC 8410). */
+const ED25519_PARAMS = "06032b6570";
 
 interface TypeRow {
   readonly keyType: number;
@@ -54,6 +58,7 @@ interface TypeRow {
 
 const TYPES: Readonly<Record<KeyType, TypeRow>> = {
   "ec-p256": { keyType: KEY_TYPE.EC, kind: "pair", shape: { EC_PARAMS: fromHex(P256_PARAMS) } },
+  ed25519: { keyType: KEY_TYPE["EC edwards"], kind: "pair", shape: { EC_PARAMS: fromHex(ED25519_PARAMS) } },
   "rsa-3072": {
     keyType: KEY_TYPE.RSA,
     kind: "pair",
@@ -102,7 +107,9 @@ export function stageInService(role: RoleName, sites: number): Stage {
 /** The templates of one key at one stage on a token of that support. */
 export function keyTemplates(spec: KeySpec, stage: Stage, support: AttributeSupport): KeyTemplates {
   const role = ROLES[spec.role];
-  const { keyType, kind, shape } = TYPES[role.type];
+  const { keyType, kind, shape: usual } = TYPES[role.type];
+  const { edwardsParams } = support;
+  const shape: Template = role.type === "ed25519" && edwardsParams ? { EC_PARAMS: edwardsParams } : usual;
   const open = stage === "open";
   const common: Template = {
     TOKEN: true,

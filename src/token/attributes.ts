@@ -91,7 +91,13 @@ export const OBJECT_CLASS = {
   "private key": 3,
   "secret key": 4,
 } as const;
-export const KEY_TYPE = { RSA: 0x00, EC: 0x03, "generic secret": 0x10, AES: 0x1f } as const;
+export const KEY_TYPE = {
+  RSA: 0x00,
+  EC: 0x03,
+  "generic secret": 0x10,
+  AES: 0x1f,
+  "EC edwards": 0x40,
+} as const;
 
 const nameIn = (table: Readonly<Record<string, number>>, value: number): string =>
   Object.entries(table).find(([, number]) => number === value)?.[0] ?? `0x${value.toString(16)}`;

@@ -26,6 +26,17 @@ export function decodeEcPoint(value: Uint8Array): Uint8Array {
   return Uint8Array.from(point);
 }
 
+/** CKA_EC_POINT of an Ed25519 key: 32 bytes, raw or in a DER OCTET STRING or BIT STRING. @throws token-failed */
+export function decodeEdwardsPoint(value: Uint8Array): Uint8Array {
+  const [tag, length, unused] = value;
+  const octets = value.length === 34 && tag === 4 && length === 32;
+  const bits = value.length === 35 && tag === 3 && length === 33 && unused === 0;
+  const point = octets ? value.subarray(2) : bits ? value.subarray(3) : value;
+  if (point.length !== 32)
+    throw new StrongroomError("token-failed", "the token gave a public key that is none of Ed25519");
+  return Uint8Array.from(point);
+}
+
 /** A derived value as 32 bytes; some devices strip leading zeros. @throws token-failed */
 export function xCoordinate(value: Uint8Array | undefined): Uint8Array {
   if (value === undefined || value.length === 0 || value.length > X_BYTES)

@@ -15,7 +15,7 @@ import { loadProfile } from "./profile-file.ts";
 import type { Failure } from "./run-codec.ts";
 import { expireRun, type PendingRun, RunQueue, rejectRun, resolveRun, sameError } from "./run-queue.ts";
 import type { TokenKey } from "./session.ts";
-import type { StepResult } from "./steps.ts";
+import { onlySigns, type StepResult } from "./steps.ts";
 import type { ResultsOf, Token, TokenHealth, TokenStep } from "./token.ts";
 import { parseTokenUri } from "./uri.ts";
 import type { WorkerConfig } from "./worker.ts";
@@ -75,7 +75,7 @@ const BACKOFF_MS = { first: 250, last: 2_000 } as const;
  */
 export function startTokenPool(config: TokenConfig, observer: TokenObserver = {}): TokenPool {
   const profile = loadProfile(config.profile);
-  requireUsable(profile);
+  if (!onlySigns(config.keys)) requireUsable(profile);
   const traits = driverTraits(profile);
   const keys = config.keys.map(({ name, role, label }) => ({ name, role, label }));
   return new Pool(config, { uri: parseTokenUri(config.uri), traits, keys }, observer);

@@ -77,6 +77,7 @@ const schema: z.ZodType<Profile> = z.strictObject({
     trusted: fact(z.enum(["so-create", "so-set", "none"])),
   }),
   ed25519: fact(z.boolean()),
+  edwards: z.strictObject({ keygen: fact(number32), eddsa: fact(number32), params: fact(hex) }).optional(),
   quirks: z.array(fact(z.string().min(1))),
 });
 

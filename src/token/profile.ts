@@ -2,6 +2,7 @@
  * Token profiles: what is known of a device, as data (hsm-config/profiles/*.yaml). Every fact says where it
  * comes from and whether it was proved on the device; what nobody knows stays "unknown", and the doctor decides.
  */
+import { fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 
 export type Known<T> = T | "unknown";
@@ -106,6 +107,16 @@ export interface Profile {
     readonly trusted: Fact<"so-create" | "so-set" | "none">;
   };
   readonly ed25519: Fact<boolean>;
+  /** Where the device does Ed25519 otherwise than PKCS#11 3.1 has it. */
+  readonly edwards?:
+    | {
+        /** CKM numbers. */
+        readonly keygen: Fact<number>;
+        readonly eddsa: Fact<number>;
+        /** CKA_EC_PARAMS, hex: the object identifier or the curve's name. */
+        readonly params: Fact<string>;
+      }
+    | undefined;
   /** Everything else that somebody who builds on the device must know. */
   readonly quirks: readonly Fact<string>[];
 }
@@ -124,7 +135,11 @@ export interface DriverTraits {
     readonly ecdh: number;
     readonly hmac: number;
     readonly ecdsa: number;
+    readonly edwardsKeygen: number;
+    readonly eddsa: number;
   };
+  /** CKA_EC_PARAMS of Ed25519. */
+  readonly edwardsParams: Uint8Array;
   readonly keyWrap: readonly KeyWrap[];
   readonly pointSend: PointEncoding;
   readonly secretOut: SecretOut;
@@ -135,6 +150,9 @@ export interface DriverTraits {
   readonly copyable: boolean;
 }
 
+/** DER of 1.3.101.112 (RFC 8410); every module at hand that does Ed25519 takes it, and not all take the curve's name. */
+const ED25519_OID = "06032b6570";
+
 const known = <T>(fact: Fact<T>, otherwise: T): T => (fact.value === "unknown" ? otherwise : fact.value);
 
 /**
@@ -142,7 +160,7 @@ const known = <T>(fact: Fact<T>, otherwise: T): T => (fact.value === "unknown" ?
  * (CKM_AES_KEY_WRAP_KWP, which is RFC 5649); the doctor's known-answer check says whether that holds.
  */
 export function driverTraits(profile: Profile): DriverTraits {
-  const { mechanisms, unwrap, attributes } = profile;
+  const { mechanisms, unwrap, attributes, edwards } = profile;
   return {
     modules: known(profile.modules, []),
     needsLibraryParameters: known(profile.needsLibraryParameters, false),
@@ -156,7 +174,10 @@ export function driverTraits(profile: Profile): DriverTraits {
       ecdh: known(mechanisms.ecdh, 0x1050),
       hmac: known(mechanisms.hmac, 0x0251),
       ecdsa: known(mechanisms.ecdsa, 0x1041),
+      edwardsKeygen: edwards ? known(edwards.keygen, 0x1055) : 0x1055,
+      eddsa: edwards ? known(edwards.eddsa, 0x1057) : 0x1057,
     },
+    edwardsParams: fromHex(edwards ? known(edwards.params, ED25519_OID) : ED25519_OID),
     keyWrap: known(mechanisms.keyWrap, [{ mechanism: 0x210b, format: "rfc5649" }]),
     pointSend: known(profile.points.send, "raw"),
     secretOut: known(profile.secretOut, "read"),

@@ -4,7 +4,17 @@ import { FRAME, type FrameReader, type FrameWriter } from "./frames.ts";
 import type { StepResult } from "./steps.ts";
 import type { CreatedShare, ExpectedTag, ShareTag, TokenStep } from "./token.ts";
 
-const OP = { ecdh: 1, hmac: 2, sign: 3, "create-share": 4, "evaluate-share": 5, random: 6 } as const;
+const OP = {
+  ecdh: 1,
+  hmac: 2,
+  sign: 3,
+  "create-share": 4,
+  "evaluate-share": 5,
+  random: 6,
+  "sign-message": 7,
+  "read-data": 8,
+  "write-data": 9,
+} as const;
 
 /** What the pool must do besides passing an error on; see ckr.ts. */
 export type Verdict = "none" | "recycle" | "stop";
@@ -53,6 +63,17 @@ export function writeRun(out: FrameWriter, id: number, steps: readonly TokenStep
       case "random":
         out.u32(step.length);
         break;
+      case "sign-message":
+        out.text(step.key);
+        out.bytes(step.message);
+        break;
+      case "read-data":
+        out.text(step.label);
+        break;
+      case "write-data":
+        out.text(step.label);
+        out.bytes(step.value);
+        break;
     }
   }
   out.end();
@@ -97,6 +118,12 @@ function readStep(input: FrameReader): TokenStep {
       };
     case OP.random:
       return { op: "random", length: input.u32() };
+    case OP["sign-message"]:
+      return { op: "sign-message", key: input.text(), message: input.bytes() };
+    case OP["read-data"]:
+      return { op: "read-data", label: input.text() };
+    case OP["write-data"]:
+      return { op: "write-data", label: input.text(), value: input.bytes() };
     default:
       throw new StrongroomError("internal", "unknown step in a frame");
   }

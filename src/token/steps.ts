@@ -8,6 +8,7 @@ import { concat, equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { KEY_TYPE, OBJECT_CLASS, type Template } from "./attributes.ts";
 import { mechanismText, P256_PARAMS } from "./cryptoki.ts";
+import { dataValues, writeData } from "./data-objects.ts";
 import { chooseKeyWrap, wrapMechanism } from "./key-wrap.ts";
 import type { AttributeList, Mechanism } from "./module.ts";
 import { decodeEcPoint, encodePoint } from "./points.ts";
@@ -21,6 +22,14 @@ import type {
   ShareTag,
   TokenStep,
 } from "./token.ts";
+
+/** Roles of services that only sign: what a vault needs besides is not asked of their tokens. */
+const SIGNING_ROLES: readonly string[] = ["audit", "checkpoint", "witness"];
+
+/** Is it the token of an auditor or a witness? */
+export function onlySigns(keys: readonly { readonly role: string }[]): boolean {
+  return keys.length > 0 && keys.every(({ role }) => SIGNING_ROLES.includes(role));
+}
 
 /** What a step gives; `ResultOf` in token.ts says which for each step. */
 export type StepResult = Uint8Array | readonly Uint8Array[] | CreatedShare;
@@ -57,7 +66,7 @@ export class StepRunner {
 
   constructor(session: TokenSession) {
     const { traits } = session;
-    if (traits.secretOut !== "read")
+    if (traits.secretOut !== "read" && !onlySigns(session.keys))
       throw new StrongroomError("token-unsuitable", "the token does not hand out derived secrets", {
         hint: "`strongroom token doctor` shows what a token must be able to do",
       });
@@ -96,6 +105,16 @@ export class StepRunner {
         if (!(step.length > 0 && step.length <= MAX_RANDOM_BYTES))
           throw new StrongroomError("internal", `a step gives 1 to ${MAX_RANDOM_BYTES} random bytes`);
         return exactly(step.length, session.random(step.length));
+      case "sign-message":
+        return exactly(
+          SIGNATURE_BYTES,
+          session.sign(session.traits.mechanisms.eddsa, session.key(step.key), step.message, 128),
+        );
+      case "read-data":
+        return dataValues(session, step.label).map(({ value }) => value);
+      case "write-data":
+        writeData(session, step.label, step.value);
+        return [];
     }
   }
 

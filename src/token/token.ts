@@ -28,6 +28,29 @@ export interface SignStep {
   readonly digest: Uint8Array;
 }
 
+/** CKM_EDDSA (Ed25519, RFC 8032 §5.1) over the message itself: 64 bytes. */
+export interface SignMessageStep {
+  readonly op: "sign-message";
+  readonly key: KeyName;
+  readonly message: Uint8Array;
+}
+
+/** The values of all data objects (CKO_DATA) with that label. */
+export interface ReadDataStep {
+  readonly op: "read-data";
+  readonly label: string;
+}
+
+/**
+ * Leaves one data object with that label, which has that value. The new one is there before any old one goes: after an
+ * accident there are two, never none. It is the one step that lasts; doing it again changes nothing.
+ */
+export interface WriteDataStep {
+  readonly op: "write-data";
+  readonly label: string;
+  readonly value: Uint8Array;
+}
+
 /**
  * What binds a share to its policy: HMAC under `key` over before ‖ the share's public key (uncompressed) ‖ after.
  * It is made and checked inside the run that uses the share, so that neither costs a message of its own.
@@ -88,15 +111,28 @@ export interface RandomStep {
   readonly length: number;
 }
 
-export type TokenStep = EcdhStep | HmacStep | SignStep | CreateShareStep | EvaluateShareStep | RandomStep;
+export type TokenStep =
+  | EcdhStep
+  | HmacStep
+  | SignStep
+  | SignMessageStep
+  | CreateShareStep
+  | EvaluateShareStep
+  | RandomStep
+  | ReadDataStep
+  | WriteDataStep;
 
 interface StepResults {
   ecdh: readonly Uint8Array[];
   hmac: Uint8Array;
   sign: Uint8Array;
+  "sign-message": Uint8Array;
   "create-share": CreatedShare;
   "evaluate-share": readonly Uint8Array[];
   random: Uint8Array;
+  "read-data": readonly Uint8Array[];
+  /** Nothing: empty. */
+  "write-data": readonly Uint8Array[];
 }
 
 export type ResultOf<S extends TokenStep> = StepResults[S["op"]];

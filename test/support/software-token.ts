@@ -102,6 +102,10 @@ export function softwareToken(): SoftwareToken {
           sign("sha256", step.digest, { key: jwk, format: "jwk", dsaEncoding: "ieee-p1363" }),
         );
       }
+      case "sign-message":
+      case "read-data":
+      case "write-data":
+        throw new Error("a vault asks no such step");
     }
   }
 

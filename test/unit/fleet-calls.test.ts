@@ -69,6 +69,9 @@ function callsOf(step: TokenStep): Partial<CallCounts> {
     case "evaluate-share":
       return { hmac: step.tag ? 1 : 0, unwrap: 1, ecdhSessionObject: step.points.length };
     case "random":
+    case "sign-message":
+    case "read-data":
+    case "write-data":
       return {};
   }
 }

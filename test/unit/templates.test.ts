@@ -15,6 +15,9 @@ const names: RoleName[] = [
   "record",
   "share-kek",
   "share-mac",
+  "audit",
+  "checkpoint",
+  "witness",
 ];
 const spec = (role: RoleName): KeySpec => ({ name: role, role, label: `strongroom/f/${role}` });
 const USAGE_FLAGS = [
@@ -47,6 +50,9 @@ test.each<[RoleName, string[], string[] | undefined]>([
   ["record", ["SIGN"], undefined],
   ["share-kek", ["WRAP", "UNWRAP"], undefined],
   ["share-mac", ["SIGN"], undefined],
+  ["audit", ["SIGN"], ["VERIFY"]],
+  ["checkpoint", ["SIGN"], ["VERIFY"]],
+  ["witness", ["SIGN"], ["VERIFY"]],
 ])("%s is granted exactly its use", (role, own, counterpart) => {
   const templates = keyTemplates(spec(role), "sealed", full);
   if (templates.kind === "secret") {

@@ -35,6 +35,9 @@ const step: fc.Arbitrary<TokenStep> = fc.oneof(
     tag: expectedTag,
   }),
   fc.record({ op: fc.constant("random" as const), length: u32 }),
+  fc.record({ op: fc.constant("sign-message" as const), key: fc.string(), message: bytes }),
+  fc.record({ op: fc.constant("read-data" as const), label: fc.string() }),
+  fc.record({ op: fc.constant("write-data" as const), label: fc.string(), value: bytes }),
 );
 const result: fc.Arbitrary<StepResult> = fc.oneof(
   bytes,
