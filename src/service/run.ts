@@ -1,5 +1,6 @@
 /** A service as a process: signals, accidents, exit codes. */
 import type { ServiceConfig } from "./config-schema.ts";
+import { settleHeap } from "./heap.ts";
 import { type RunningService, startService } from "./start.ts";
 
 /** Closing ends within the drain times and what the token may take; whatever still hangs then is not waited for. */
@@ -13,6 +14,7 @@ const CLOSE_SLACK_MS = 10_000;
  */
 export async function runService(config: ServiceConfig): Promise<void> {
   const service: RunningService = await startService(config);
+  settleHeap();
   const { log } = service;
   let stopping = false;
   const exit = (code: number): never => {
