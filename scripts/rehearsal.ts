@@ -9,7 +9,8 @@ import { parseArgs } from "node:util";
 import { parse, stringify } from "yaml";
 import { green, say } from "../src/cli/terminal.ts";
 import { type DemoSite, demoFleetOn } from "./lib/demo-fleet.ts";
-import { chapter, freePort, root, strongroom, Unexpected } from "./lib/show.ts";
+import { freePort } from "./lib/free-ports.ts";
+import { chapter, root, strongroom, Unexpected } from "./lib/show.ts";
 
 const { values } = parseArgs({ options: { sites: { type: "string" }, state: { type: "string" } } });
 const EXAMPLES: Readonly<Record<string, string>> = { 3: "three-sites.yaml", 5: "five-sites.yaml" };

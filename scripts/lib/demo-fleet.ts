@@ -8,7 +8,8 @@ import { dim, say } from "../../src/cli/terminal.ts";
 import { majority } from "../../src/keys/holder-sets.ts";
 import type { Demo } from "./demo.ts";
 import { startEtcdCluster } from "./etcd-cluster.ts";
-import { chapter, cli, freePort, root, serve, strongroom, Unexpected } from "./show.ts";
+import { freePort } from "./free-ports.ts";
+import { chapter, cli, root, serve, strongroom, Unexpected } from "./show.ts";
 
 const FLEET = "demo";
 

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { dim, say } from "../../src/cli/terminal.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
 import type { Demo } from "./demo.ts";
-import { chapter, freePort, readyz, root, serve, Unexpected } from "./show.ts";
+import { freePort } from "./free-ports.ts";
+import { chapter, readyz, root, serve, Unexpected } from "./show.ts";
 
 /** A new site, or the one of an earlier run, on the port that its manifest names. */
 export async function demoSite(dir: string, wantedPort: number): Promise<Demo> {

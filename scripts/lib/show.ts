@@ -1,8 +1,6 @@
 /** Commands run before the reader's eyes, and what went otherwise than it should. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bold, dim, say } from "../../src/cli/terminal.ts";
@@ -73,14 +71,4 @@ export async function serve(
     await new Promise((next) => setTimeout(next, 100));
   }
   return child;
-}
-
-/** A port of 127.0.0.1 that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (typeof address !== "object" || address === null) throw new Unexpected("no free port");
-  return address.port;
 }

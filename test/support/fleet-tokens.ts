@@ -2,10 +2,11 @@
  * The tokens of a test fleet: n SoftHSM tokens that hold its keys, brought there by what `strongroom fleet init`
  * runs, and its manifest.
  */
+
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../../scripts/lib/free-ports.ts";
 import { type FleetTokens as InitConfig, initFleetTokens } from "../../src/keys/fleet-tokens.ts";
 import { type HolderSet, holderSets, majority } from "../../src/keys/holder-sets.ts";
 import { decodeManifest, type Manifest } from "../../src/wire/manifest.ts";
@@ -37,25 +38,6 @@ export interface FleetTokens {
   /** A temporary directory with the manifest; others may use it. */
   readonly dir: string;
   remove(): void;
-}
-
-/** Ports of 127.0.0.1 that were all free at one moment. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers: Server[] = [];
-  try {
-    for (let i = 0; i < count; i++) {
-      const server = createServer();
-      servers.push(server);
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    }
-    return servers.map((server) => {
-      const address = server.address();
-      if (typeof address !== "object" || address === null) throw new Error("no port");
-      return address.port;
-    });
-  } finally {
-    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  }
 }
 
 /** Tokens with no keys yet, and what `initFleetTokens` needs to fill them. */

@@ -1,13 +1,14 @@
 /** The tokens of a fleet that a rehearsal made, in the form in which test/support/fleet.ts starts services on them. */
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePorts } from "../../scripts/lib/free-ports.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
 import { readPlan } from "../../src/ceremony/plan-file.ts";
 import { holderSets } from "../../src/keys/holder-sets.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
 import { strongroom, writePlan } from "./ceremony.ts";
 import { planOf } from "./ceremony-plan.ts";
-import { type FleetTokens, freePorts } from "./fleet-tokens.ts";
+import type { FleetTokens } from "./fleet-tokens.ts";
 import { FLEET } from "./issuer.ts";
 import { type SoftHsm, softHsmModule } from "./softhsm.ts";
 

@@ -2,13 +2,14 @@
  * A complete site for tests: a fresh SoftHSM token with provisioned keys, a manifest, an issuer, a store and a
  * configuration file, all in one temporary directory; and the service on it, in this process or in its own.
  */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { stringify } from "yaml";
+import { freePort } from "../../scripts/lib/free-ports.ts";
 import { publishManifest } from "../../src/keys/manifest-file.ts";
 import { manifestOf } from "../../src/keys/manifest-of.ts";
 import { provision, provisioned } from "../../src/keys/provision.ts";
@@ -45,16 +46,6 @@ export interface Site {
 export type Overrides = {
   readonly [K in keyof ServiceConfig]?: ServiceConfig[K] extends object ? object | false | number : unknown;
 };
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (typeof address !== "object" || address === null) throw new Error("no port");
-  return address.port;
-}
 
 /** Where a site differs by more than its configuration file. */
 export interface SiteOptions {
