@@ -1,20 +1,30 @@
 /** A service as a process: signals, accidents, exit codes. */
 import type { ServiceConfig } from "./config-schema.ts";
-import { settleHeap } from "./heap.ts";
-import { type RunningService, startService } from "./start.ts";
+import type { ServiceLog } from "./log.ts";
+import { startService } from "./start.ts";
 
 /** Closing ends within the drain times and what the token may take; whatever still hangs then is not waited for. */
 const CLOSE_SLACK_MS = 10_000;
+
+/** What has been started, as far as its process is concerned. */
+export interface Stoppable {
+  readonly log: ServiceLog;
+  close(): Promise<void>;
+}
+
+/** @throws what `startService` throws */
+export async function runService(config: ServiceConfig): Promise<void> {
+  const { noticeMs, deadlineMs } = config.drain;
+  runUntilStopped(await startService(config), noticeMs + deadlineMs + config.token.deadlineMs);
+}
 
 /**
  * Serves until SIGTERM or SIGINT, then drains and exits 0; a second signal exits at once. An error that nobody
  * handled means that the process is in a state that nobody thought of: it drains, and exits 1 for its supervisor.
  *
- * @throws what `startService` throws
+ * @param closeMs how long closing may take, besides some slack
  */
-export async function runService(config: ServiceConfig): Promise<void> {
-  const service: RunningService = await startService(config);
-  settleHeap();
+export function runUntilStopped(service: Stoppable, closeMs: number): void {
   const { log } = service;
   let stopping = false;
   const exit = (code: number): never => {
@@ -24,8 +34,7 @@ export async function runService(config: ServiceConfig): Promise<void> {
   const stop = (code: number): void => {
     if (stopping) exit(code === 0 ? 130 : code);
     stopping = true;
-    const { noticeMs, deadlineMs } = config.drain;
-    setTimeout(() => exit(1), noticeMs + deadlineMs + config.token.deadlineMs + CLOSE_SLACK_MS).unref();
+    setTimeout(() => exit(1), closeMs + CLOSE_SLACK_MS).unref();
     service.close().then(
       () => exit(code),
       (error: unknown) => {

@@ -1,0 +1,309 @@
+/**
+ * One operator's line of epochs at this auditor (design §10): an announcement is handed in and signed, the operator
+ * countersigns, the log gets the entry, and the bundle is published; then comes the next epoch. Everything that changes
+ * something is done by one after the other, and every request may be sent again: it gets the same answer.
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { fromHex, fromUtf8 } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
+import { decodeJson, encodeJson } from "../ceremony/json-bytes.ts";
+import { verifySignature } from "../crypto/node/receipts.ts";
+import type { Announcement } from "../wire/announcement.ts";
+import type { Audit } from "../wire/audit.ts";
+import {
+  type Bundle,
+  countersignatureMessage,
+  decodeBundle,
+  encodeBundle,
+  logEntry,
+  MAX_BUNDLE_BYTES,
+} from "../wire/bundle.ts";
+import type { HeadAnchor } from "./anchor.ts";
+import {
+  type AuditedEpoch,
+  auditorRefused,
+  checkAnnouncement,
+  signingKey,
+  trustedKeys,
+} from "./announcement-rules.ts";
+import { Announcements } from "./announcements.ts";
+import { Audits, type SignedAudit } from "./audits.ts";
+import type { NamespaceConfig } from "./config.ts";
+import { readIfThere, writeDurably } from "./durable-file.ts";
+import { checkEvidence } from "./evidence-check.ts";
+import { EvidenceStore } from "./evidence-store.ts";
+import type { AuditPolicy } from "./policy.ts";
+import type { Signer } from "./signer.ts";
+
+/** The log of a namespace, as far as its epochs need it. */
+export interface EpochLog {
+  /** Entries; the newest is epoch `size()`. */
+  size(): number;
+  /** Returns when the entry is in a published checkpoint; after a failure, the same one may be given again. */
+  append(entry: Uint8Array, index: number): Promise<void>;
+  /** C2SP tlog-proof of an entry against the newest checkpoint. */
+  proofOf(index: number): Promise<string>;
+}
+
+export interface CountersignRequest {
+  readonly epoch: number;
+  /** Uncompressed P-256 point, hex. */
+  readonly operatorKey: string;
+  /** r ‖ s, hex. */
+  readonly countersignature: string;
+}
+
+export const countersignRequestSchema: z.ZodType<CountersignRequest> = z.strictObject({
+  epoch: z.number().int().min(1).safe(),
+  operatorKey: z.string().regex(/^04[0-9a-f]{128}$/),
+  countersignature: z.string().regex(/^[0-9a-f]{128}$/),
+});
+
+export interface NamespaceParts {
+  readonly config: NamespaceConfig;
+  /** The C2SP vkey of the log. */
+  readonly logKey: string;
+  readonly policy: AuditPolicy;
+  readonly anchor: HeadAnchor;
+  /** By public key, hex. */
+  readonly signers: ReadonlyMap<string, Signer>;
+  readonly log: EpochLog;
+  /** `public/log/<ns>`. */
+  readonly publicDir: string;
+  /** `state/<ns>`. */
+  readonly stateDir: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number;
+}
+
+export class AuditedNamespace {
+  readonly config: NamespaceConfig;
+  readonly announcements: Announcements;
+  readonly evidence: EvidenceStore;
+  readonly #parts: NamespaceParts;
+  readonly #audits: Audits;
+  #busy: Promise<unknown> = Promise.resolve();
+
+  private constructor(parts: NamespaceParts, audits: Audits) {
+    const { stateDir, publicDir, config } = parts;
+    this.config = config;
+    this.announcements = new Announcements(join(stateDir, "announcements"), join(publicDir, "announcements"));
+    this.evidence = new EvidenceStore(join(stateDir, "evidence"), join(publicDir, "evidence"));
+    this.#parts = parts;
+    this.#audits = audits;
+  }
+
+  /** @throws auditor-refused where disk and token do not fit together; record-corrupt; token errors; what the log throws */
+  static async open(parts: NamespaceParts): Promise<AuditedNamespace> {
+    const { stateDir, anchor, signers, config } = parts;
+    const dir = join(stateDir, "audits");
+    const audits = await Audits.open({ namespace: config.name, dir, anchor, signers });
+    const namespace = new AuditedNamespace(parts, audits);
+    await namespace.#resume();
+    return namespace;
+  }
+
+  /** The newest epoch whose bundle is published; 0 before the first. */
+  get lastEpoch(): number {
+    const { last } = this.#audits;
+    return last > 0 && existsSync(this.#bundlePath(last)) ? last : Math.max(0, last - 1);
+  }
+
+  /** Of signed epochs, published or not. @throws record-corrupt */
+  auditOf(epoch: number): Audit | undefined {
+    return this.#audits.get(epoch)?.audit;
+  }
+
+  /** @throws record-corrupt, file-failed */
+  async bundleOf(epoch: number): Promise<Bundle | undefined> {
+    const bytes = await readIfThere(this.#bundlePath(epoch), MAX_BUNDLE_BYTES);
+    return bytes && decodeBundle(bytes);
+  }
+
+  /**
+   * Checks an announcement that was handed in, and the evidence of its fleets, and signs it.
+   * @param digest SHA-256 (hex) of the announcement
+   * @throws auditor-refused; token errors; file-failed, store-full
+   */
+  audit(epoch: number, digest: string): Promise<Audit> {
+    return this.#inTurn(async () => {
+      this.#requireEnabled();
+      const done = this.#audits.get(epoch);
+      if (done?.audit.digest === digest) return done.audit;
+      if (done) throw auditorRefused(`epoch ${epoch} was signed with the digest ${done.audit.digest}`);
+      const last = this.lastEpoch;
+      if (epoch !== last + 1 || this.#audits.last !== last)
+        throw auditorRefused(
+          this.#audits.last === last
+            ? `epoch ${epoch} is not the next one, ${last + 1}`
+            : `epoch ${this.#audits.last} is signed and not countersigned yet`,
+        );
+      const { announcement } = await this.announcements.get(digest);
+      return (await this.#checkAndSign(announcement, epoch, digest)).audit;
+    });
+  }
+
+  /**
+   * Verifies the operator's countersignature, logs the epoch, and publishes its bundle.
+   * @throws auditor-refused; token errors; file-failed, store-full; what the log throws
+   */
+  countersign(request: CountersignRequest): Promise<Bundle> {
+    return this.#inTurn(async () => {
+      this.#requireEnabled();
+      const { epoch } = request;
+      const published = await this.bundleOf(epoch);
+      if (published) return published;
+      const signed = this.#audits.get(epoch);
+      if (!signed) throw auditorRefused(`epoch ${epoch} has not been signed`);
+      const path = this.#countersignaturePath(epoch);
+      // The first good one counts: another one would make another entry.
+      if (!existsSync(path)) {
+        await this.#checkCountersignature(signed, request);
+        await writeDurably(path, encodeJson(request));
+      }
+      return this.#publish(signed);
+    });
+  }
+
+  async #checkAndSign(announcement: Announcement, epoch: number, digest: string): Promise<SignedAudit> {
+    const { config, policy, logKey, stateDir, now } = this.#parts;
+    const before = await this.#epochBefore(epoch);
+    const context = {
+      namespace: config.name,
+      before,
+      root: config.root,
+      auditKeys: config.keys.audit.map(({ publicKey }) => publicKey),
+      logKey,
+      policy,
+      now: now(),
+    };
+    if (announcement.epoch !== epoch)
+      throw auditorRefused(`the announcement is of epoch ${announcement.epoch}, not ${epoch}`);
+    checkAnnouncement(announcement, digest, context);
+    const work = join(stateDir, "work");
+    const used = await checkEvidence(announcement.fleets, before, policy, this.evidence, work);
+    // Published first: what is signed can always be looked at.
+    for (const id of used) await this.evidence.publish(id);
+    await this.announcements.publish(digest);
+    const earlier = this.#audits.get(epoch - 1)?.audit.timestamp ?? 0;
+    if (context.now < earlier)
+      throw auditorRefused("the auditor's clock is behind the epoch before", "set the clock right");
+    const statement = {
+      ciphersuite: config.ciphersuite,
+      namespace: config.name,
+      timestamp: context.now,
+      epoch,
+      digest: fromHex(digest),
+    };
+    return this.#audits.sign(statement, signingKey(context, announcement));
+  }
+
+  async #epochBefore(epoch: number): Promise<AuditedEpoch | undefined> {
+    const signed = this.#audits.get(epoch - 1);
+    if (!signed) return undefined;
+    const { digest } = signed.audit;
+    return { digest, announcement: (await this.announcements.get(digest)).announcement };
+  }
+
+  async #checkCountersignature({ audit, auditor }: SignedAudit, request: CountersignRequest): Promise<void> {
+    const { announcement } = await this.announcements.get(audit.digest);
+    const { operators } = trustedKeys(announcement, await this.#epochBefore(audit.epoch));
+    if (!operators.includes(request.operatorKey))
+      throw auditorRefused(
+        `no trusted operator key: ${request.operatorKey}`,
+        "an epoch is countersigned under a key of the epoch before",
+      );
+    const keyHash = Uint8Array.from(createHash("sha256").update(fromHex(auditor)).digest());
+    const message = countersignatureMessage(audit, keyHash);
+    if (!verifySignature(fromHex(request.operatorKey), message, fromHex(request.countersignature)))
+      throw auditorRefused("the countersignature does not verify");
+  }
+
+  /** Logs what was countersigned, and publishes the bundle. Done again after an accident, it ends the same. */
+  async #publish({ audit }: SignedAudit): Promise<Bundle> {
+    const { log } = this.#parts;
+    const { epoch } = audit;
+    const path = this.#countersignaturePath(epoch);
+    const bytes = await readIfThere(path, 4096);
+    if (!bytes) throw new StrongroomError("internal", "an epoch is published when it is countersigned");
+    const { operatorKey, countersignature } = decodeJson(
+      bytes,
+      countersignRequestSchema,
+      "a countersignature",
+    );
+    if (log.size() < epoch) await log.append(logEntry(audit, countersignature), epoch - 1);
+    const { bytes: announcement } = await this.announcements.get(audit.digest);
+    const bundle: Bundle = {
+      type: "strongroom/validation-bundle/v1",
+      announcement: fromUtf8(announcement),
+      audit,
+      operatorKey,
+      countersignature,
+      proof: await log.proofOf(epoch - 1),
+    };
+    await writeDurably(this.#bundlePath(epoch), encodeBundle(bundle));
+    await this.writeIndex();
+    return bundle;
+  }
+
+  /** `index.json`: where a reader may begin. Nobody believes it. @throws file-failed, store-full */
+  async writeIndex(): Promise<void> {
+    const { config, log, logKey, publicDir } = this.#parts;
+    const epochs = log.size();
+    const newest = epochs > 0 ? await this.bundleOf(epochs) : undefined;
+    const { announcement } = newest ? await this.announcements.get(newest.audit.digest) : {};
+    await writeDurably(
+      join(publicDir, "index.json"),
+      encodeJson({
+        type: "strongroom/log-index/v1",
+        namespace: config.name,
+        origin: config.origin,
+        epochs,
+        ciphersuite: config.ciphersuite,
+        keys: announcement?.keys ?? {
+          auditors: config.keys.audit.map(({ publicKey }) => publicKey),
+          operators: [],
+          logs: [logKey],
+        },
+        witnesses: config.witnesses.map(({ vkey }) => vkey),
+      }),
+    );
+  }
+
+  async #resume(): Promise<void> {
+    const { last } = this.#audits;
+    const signed = this.#audits.get(last);
+    const { log } = this.#parts;
+    const logged = log.size();
+    if (logged > last || logged < last - 1)
+      throw new StrongroomError(
+        "auditor-refused",
+        `the log of ${this.config.name} has ${logged} entries, and ${last} epochs are signed`,
+        { details: { reason: "log-behind" }, hint: "the parts of the data directory are of different times" },
+      );
+    if (signed && existsSync(this.#countersignaturePath(last)) && !existsSync(this.#bundlePath(last)))
+      await this.#publish(signed);
+    else await this.writeIndex();
+  }
+
+  #requireEnabled(): void {
+    if (this.config.disabled) throw auditorRefused(`the namespace ${this.config.name} is disabled`);
+  }
+
+  #bundlePath(epoch: number): string {
+    return join(this.#parts.publicDir, "bundles", `${epoch}.json`);
+  }
+
+  #countersignaturePath(epoch: number): string {
+    return join(this.#parts.stateDir, "countersignatures", `${epoch}.json`);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#busy.then(work, work);
+    this.#busy = turn.catch(() => undefined);
+    return turn;
+  }
+}
