@@ -7,14 +7,14 @@
  */
 import { createHash } from "node:crypto";
 import type { RequestListener } from "node:http";
-import express, { type Express, type NextFunction, type Request, type Response } from "express";
+import express, { type Express } from "express";
 import helmet from "helmet";
 import { StrongroomError } from "../base/errors.ts";
-import { clientAddress, type TrustsProxy } from "./client-address.ts";
+import type { TrustsProxy } from "./client-address.ts";
 import type { FleetView } from "./fleet-parts.ts";
 import type { ServiceLog } from "./log.ts";
-import type { RequestKind, ServiceMetrics } from "./metrics.ts";
-import { ours, sendError } from "./plain-error.ts";
+import type { ServiceMetrics } from "./metrics.ts";
+import { answerError, limited, page, READ, wrongMethod } from "./pages.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SiteRoute } from "./site-route.ts";
@@ -39,34 +39,12 @@ type AddRoutes = (app: Express, options: AppOptions) => void;
 
 const VAULT_PATH = "/v1/vault";
 const SITE_PATH = "/v1/site";
-const READ = "GET, HEAD";
-
-/** Counts and logs a page under `kind`. The vault's route does this itself. */
-function page(kind: RequestKind, { metrics, log }: AppOptions) {
-  return (_request: Request, response: Response, next: NextFunction): void => {
-    const start = performance.now();
-    response.once("close", () => {
-      const milliseconds = performance.now() - start;
-      const failure: unknown = response.locals.error;
-      const error = failure === undefined ? undefined : ours(failure);
-      const outcome = error?.wire ?? "ok";
-      metrics.request(kind, outcome, milliseconds / 1000);
-      log.request({ kind, outcome, milliseconds, error });
-    });
-    next();
-  };
-}
-
-function wrongMethod(allow: string) {
-  return (): never => {
-    throw new StrongroomError("invalid-request", "wrong method", { details: { status: 405, allow } });
-  };
-}
 
 const addOperations: AddRoutes = (app, options) => {
   const { readiness, metrics } = options;
   const counted = page("operations", options);
   app.all(["/healthz", "/readyz", "/fleetz", "/metrics"], counted);
+  // Health checks are not limited: a load balancer must not take a site for dead because it asks often.
   app
     .route("/healthz")
     .get((_request, response) => {
@@ -97,20 +75,6 @@ const addOperations: AddRoutes = (app, options) => {
     })
     .all(wrongMethod(READ));
 };
-
-/** Health checks are not limited: a load balancer must not take a site for dead because it asks often. */
-function limited({ limiter, trusts }: AppOptions) {
-  return (request: Request, _response: Response, next: NextFunction): void => {
-    const wait = limiter.take(clientAddress(request, trusts));
-    if (wait === 0) next();
-    else
-      next(
-        new StrongroomError("rate-limited", "too many requests from one address", {
-          details: { retryAfter: wait },
-        }),
-      );
-  };
-}
 
 const addVault: AddRoutes = (app, { vault }) => {
   app
@@ -150,24 +114,6 @@ const addRefusals: AddRoutes = (app, options) => {
     throw new StrongroomError("invalid-request", "no such page", { details: { status: 404 } });
   });
 };
-
-/** Express marks what the client did wrong with a 4xx status. */
-function asRequestError(error: unknown): StrongroomError {
-  const status = error instanceof Error && "status" in error ? Number(error.status) : 0;
-  return status >= 400 && status < 500 && !(error instanceof StrongroomError)
-    ? new StrongroomError("invalid-request", "malformed request", { cause: error })
-    : ours(error);
-}
-
-function answerError(failure: unknown, request: Request, response: Response, _next: NextFunction): void {
-  const error = asRequestError(failure);
-  response.locals.error = error;
-  const { allow } = error.details;
-  sendError(response, error, {
-    ...(typeof allow === "string" ? { allow } : {}),
-    ...(request.complete ? {} : { connection: "close" }),
-  });
-}
 
 function build(options: AppOptions, ...parts: readonly AddRoutes[]): Express {
   const app = express();

@@ -26,7 +26,7 @@ export async function drain(
   times: ServiceConfig["drain"],
   phase: Phase,
   listener: Listener,
-  route: VaultRoute,
+  route: Pick<VaultRoute, "idle" | "inFlight">,
   log: ServiceLog,
 ): Promise<void> {
   phase.draining = true;

@@ -11,7 +11,7 @@ import type { Operation } from "../wire/messages.ts";
 
 export type Outcome = "ok" | WireCode;
 /** What a request turned out to ask; `sealed` where its envelope never opened. */
-export type RequestKind = Operation | "sealed" | "site" | "fleet" | "operations" | "other";
+export type RequestKind = Operation | "sealed" | "site" | "fleet" | "audit" | "log" | "operations" | "other";
 
 export interface ServiceMetrics {
   readonly registry: Registry;
