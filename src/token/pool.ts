@@ -36,7 +36,7 @@ export interface TokenConfig {
   readonly deadlineMs?: number | undefined;
   /** How often an idle token is looked at, milliseconds. Default 2000. */
   readonly probeMs?: number | undefined;
-  /** A worker that has grown by so many bytes is replaced. Default 32 MiB. */
+  /** A worker that has grown by so many bytes is replaced. Default 16 MiB. */
   readonly workerGrowthBytes?: number | undefined;
   /** Environment of the workers besides that of this process: what the PKCS#11 module reads. */
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -112,7 +112,7 @@ class Pool implements TokenPool, WorkerListener {
     this.#target = Math.max(1, Math.trunc(config.workers));
     this.#queueLimit = config.queueLimit ?? 1024;
     this.#deadlineMs = config.deadlineMs ?? 5000;
-    this.#growthBytes = config.workerGrowthBytes ?? 32 * 1024 * 1024;
+    this.#growthBytes = config.workerGrowthBytes ?? 16 * 1024 * 1024;
     this.#watch = setInterval(() => this.#checkDeadlines(), Math.min(100, this.#deadlineMs / 4));
     this.#probe = setInterval(() => this.#probeAll(), config.probeMs ?? 2000);
     this.#startNext();
