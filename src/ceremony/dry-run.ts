@@ -4,7 +4,6 @@
  * none written. The people say yes to everything.
  */
 import { createHash } from "node:crypto";
-import { dirname, join } from "node:path";
 import { utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import type { RecordedCall } from "../token/call-record.ts";
@@ -19,7 +18,7 @@ import { Earlier, type EarlierStatement } from "./earlier.ts";
 import type { Hands } from "./hands.ts";
 import { type CeremonyPlan, membersOf, type PlannedToken } from "./plan.ts";
 import { tokensOf } from "./plan-check.ts";
-import { type PlanFile, readPlan } from "./plan-file.ts";
+import type { PlanFile } from "./plan-file.ts";
 import type { LoadedPredecessor } from "./predecessor.ts";
 import { decodeStatement } from "./statement.ts";
 import { StationToken } from "./station-token.ts";
@@ -35,21 +34,30 @@ export interface DryRunStep {
 /** A fleet is changed so often at most. */
 const MAX_CHANGES = 32;
 
+/** The ceremony before another one, as far as a dry run needs it. */
+export interface PlansBefore {
+  /** @throws plan-invalid where it is not there */
+  plan(): PlanFile;
+  /** @param evidence as that plan says it */
+  before(evidence: string): PlansBefore | undefined;
+}
+
 /**
  * The plans of the ceremonies before, the first of which made the fleet: a change is taken on tokens that hold it.
- * @param path of the plan
+ * @param last of the ceremonies before; undefined where there is none
  * @throws plan-invalid where one of them is not there
  */
-export function plansBefore(path: string, { predecessor }: CeremonyPlan): readonly PlanFile[] {
+export function plansBefore(plan: CeremonyPlan, last: PlansBefore | undefined): readonly PlanFile[] {
   const before: PlanFile[] = [];
-  let [file, past] = [path, predecessor];
+  let [past, at] = [plan.predecessor, last];
   while (past) {
+    if (!at) throw new StrongroomError("plan-invalid", `there is no ceremony at ${past.evidence}`);
     if (before.length === MAX_CHANGES)
-      throw new StrongroomError("plan-invalid", `${path}: too many ceremonies before this one`);
-    file = join(dirname(file), past.evidence, "plan.yaml");
-    const plan = readPlan(file);
-    before.unshift(plan);
-    past = plan.plan.predecessor;
+      throw new StrongroomError("plan-invalid", "too many ceremonies before this one");
+    const file = at.plan();
+    before.unshift(file);
+    past = file.plan.predecessor;
+    at = past && at.before(past.evidence);
   }
   return before;
 }

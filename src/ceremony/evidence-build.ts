@@ -15,10 +15,12 @@ import { equal, fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { checkClaims } from "./claims/all.ts";
 import { addSignature, type Envelope, type EnvelopeSigner, encodeEnvelope, keyIdOf } from "./dsse.ts";
-import { EVIDENCE_FILE, readEvidenceFiles } from "./evidence-files.ts";
+import { EVIDENCE_FILE } from "./evidence-files.ts";
+import { readEvidenceFiles } from "./evidence-folder.ts";
+import { failedClaims } from "./evidence-judge.ts";
 import type { EvidenceReading } from "./evidence-reading.ts";
 import { listEvidence, openEvidence } from "./evidence-statement.ts";
-import { failedClaims, readEvidence } from "./evidence-verify.ts";
+import { readEvidence } from "./evidence-verify.ts";
 
 export interface BuiltEvidence {
   /** unchanged: the list was there already, and says the same; its signatures stay. */

@@ -1,11 +1,5 @@
-/**
- * The files of a ceremony's directory that are its evidence. A rehearsal's directory also has the tokens, and any has
- * what people put there: nothing but the layout is read, hashed or published.
- */
+/** Which files are the evidence of a ceremony, and how large they may be. */
 import { createHash } from "node:crypto";
-import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
-import { join } from "node:path";
-import { StrongroomError } from "../base/errors.ts";
 
 export interface EvidenceFile {
   /** SHA-256, hex. */
@@ -21,8 +15,9 @@ export type EvidenceFiles = ReadonlyMap<string, EvidenceFile>;
 /** The signed list of all other files. */
 export const EVIDENCE_FILE = "evidence.dsse.json";
 
-const MAX_FILES = 10_000;
-const MAX_FILE_BYTES = 64 << 20;
+export const MAX_EVIDENCE_FILES = 10_000;
+/** Of a file that is no attachment. */
+export const MAX_EVIDENCE_FILE_BYTES: number = 64 << 20;
 const NAME = "[A-Za-z0-9][A-Za-z0-9._ -]{0,127}";
 const ATTACHMENT = new RegExp(`^attachments(?:/${NAME}){1,4}$`);
 const LAYOUT: readonly RegExp[] = [
@@ -35,81 +30,23 @@ const LAYOUT: readonly RegExp[] = [
   new RegExp(`^certificates/${NAME}\\.pem$`),
   ATTACHMENT,
 ];
-const FOLDERS: readonly string[] = ["approvals", "steps", "transcripts", "certificates", "attachments"];
 
 /** May a file of that path be part of evidence? */
 export function isEvidencePath(path: string): boolean {
   return path.length <= 512 && LAYOUT.some((pattern) => pattern.test(path));
 }
 
-const isListed = (path: string): boolean => path === EVIDENCE_FILE || isEvidencePath(path);
-
-function failed(path: string, cause: unknown): StrongroomError {
-  return new StrongroomError("file-failed", `cannot read ${path}`, { cause });
+/** May it be there at all: part of the evidence, or the signed list? */
+export function isListed(path: string): boolean {
+  return path === EVIDENCE_FILE || isEvidencePath(path);
 }
 
-/** Paths of plain files below `dir`, with slashes. @throws evidence-invalid for links and the like */
-function walk(dir: string, folder: string, depth: number): readonly string[] {
-  return readdirSync(join(dir, folder)).flatMap((name) => {
-    const path = folder === "" ? name : `${folder}/${name}`;
-    if (folder === "" && !FOLDERS.includes(name) && !isListed(name)) return [];
-    const stat = lstatSync(join(dir, path));
-    if (stat.isFile()) return [path];
-    if (!stat.isDirectory())
-      // A link could make a file that nobody sees part of what is signed.
-      throw new StrongroomError("evidence-invalid", `${path} is neither a file nor a folder`);
-    return depth > 0 ? walk(dir, path, depth - 1) : [];
-  });
-}
-
-function streamed(path: string): EvidenceFile {
-  const file = openSync(path, "r");
-  try {
-    const hash = createHash("sha256");
-    const chunk = Buffer.alloc(1 << 20);
-    let size = 0;
-    for (let read = readSync(file, chunk); read > 0; read = readSync(file, chunk)) {
-      hash.update(chunk.subarray(0, read));
-      size += read;
-    }
-    return { sha256: hash.digest("hex"), size, bytes: undefined };
-  } finally {
-    closeSync(file);
-  }
-}
-
-/** @throws evidence-invalid for one that is too large; file-failed */
-function readOne(dir: string, path: string): EvidenceFile {
-  const at = join(dir, path);
-  try {
-    if (ATTACHMENT.test(path)) return streamed(at);
-    const { size } = lstatSync(at);
-    if (size > MAX_FILE_BYTES) throw new StrongroomError("evidence-invalid", `${path} is too large`);
-    return evidenceFile(Uint8Array.from(readFileSync(at)));
-  } catch (error) {
-    if (error instanceof StrongroomError) throw error;
-    throw failed(at, error);
-  }
+/** Something of any size that officers added. */
+export function isAttachment(path: string): boolean {
+  return ATTACHMENT.test(path);
 }
 
 /** A file of which the bytes are there. */
 export function evidenceFile(bytes: Uint8Array): EvidenceFile {
   return { sha256: createHash("sha256").update(bytes).digest("hex"), size: bytes.length, bytes };
-}
-
-/**
- * All that is evidence in a ceremony's directory, and the signed list itself where it is there.
- * @throws evidence-invalid for links, and for too many or too large files; file-failed
- */
-export function readEvidenceFiles(dir: string): EvidenceFiles {
-  let paths: readonly string[];
-  try {
-    paths = walk(dir, "", 5);
-  } catch (error) {
-    if (error instanceof StrongroomError) throw error;
-    throw failed(dir, error);
-  }
-  const wanted = paths.filter(isListed).sort();
-  if (wanted.length > MAX_FILES) throw new StrongroomError("evidence-invalid", "too many files");
-  return new Map(wanted.map((path) => [path, readOne(dir, path)]));
 }

@@ -4,7 +4,8 @@ import { equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { CeremonyFolder } from "./ceremony-folder.ts";
 import { checkPlan } from "./plan-check.ts";
-import { type PlanFile, readPlan } from "./plan-file.ts";
+import type { PlanFile } from "./plan-file.ts";
+import { readPlan } from "./read-plan.ts";
 
 /**
  * @param path of the plan

@@ -2,10 +2,8 @@
  * Reads a ceremony's plan: YAML with a strict schema. Its bytes are kept as they are, for it is these that are hashed,
  * approved and carried to every station. Whether the plan can work at all is for plan-check.ts to say.
  */
-import { readFileSync } from "node:fs";
-import { sha256 } from "@noble/hashes/sha2.js";
 import { z } from "zod";
-import { fromUtf8, toHex } from "../base/bytes.ts";
+import { fromUtf8 } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { parseTokenUri } from "../token/uri.ts";
 import { checkYaml } from "../token/yaml-config.ts";
@@ -18,7 +16,8 @@ export interface PlanFile {
   readonly sha256: string;
 }
 
-const HINT = "hsm-config/ceremonies has plans in which every key is explained";
+/** For whoever has a plan that cannot be used. */
+export const PLAN_HINT = "hsm-config/ceremonies has plans in which every key is explained";
 /** A plan of seven sites with spares has about 15,000. */
 const MAX_PLAN_BYTES = 262_144;
 
@@ -176,28 +175,14 @@ const schema: z.ZodType<CeremonyPlan> = z.strictObject({
  */
 export function decodePlan(bytes: Uint8Array, file: string): CeremonyPlan {
   if (bytes.length > MAX_PLAN_BYTES)
-    throw new StrongroomError("plan-invalid", `${file} is too large for a plan`, { hint: HINT });
+    throw new StrongroomError("plan-invalid", `${file} is too large for a plan`, { hint: PLAN_HINT });
   let text: string;
   try {
     text = fromUtf8(bytes);
   } catch (cause) {
-    throw new StrongroomError("plan-invalid", `${file} is not UTF-8`, { cause, hint: HINT });
+    throw new StrongroomError("plan-invalid", `${file} is not UTF-8`, { cause, hint: PLAN_HINT });
   }
-  return checkYaml({ text, file, code: "plan-invalid", hint: HINT }, schema);
-}
-
-/**
- * Reads a plan, and nothing that it names.
- * @throws plan-invalid as `decodePlan` does, or where the file cannot be read
- */
-export function readPlan(path: string): PlanFile {
-  let bytes: Uint8Array;
-  try {
-    bytes = new Uint8Array(readFileSync(path));
-  } catch (cause) {
-    throw new StrongroomError("plan-invalid", `${path} cannot be read`, { cause, hint: HINT });
-  }
-  return { plan: decodePlan(bytes, path), bytes, sha256: toHex(sha256(bytes)) };
+  return checkYaml({ text, file, code: "plan-invalid", hint: PLAN_HINT }, schema);
 }
 
 /** For the test that every key is explained. */

@@ -2,9 +2,9 @@
 import { Command } from "commander";
 import { StrongroomError } from "../base/errors.ts";
 import { describeCall } from "../ceremony/calls.ts";
-import { type DryRunStep, dryRun, plansBefore } from "../ceremony/dry-run.ts";
+import { type DryRunStep, dryRun } from "../ceremony/dry-run.ts";
 import { checkPlan } from "../ceremony/plan-check.ts";
-import { readPlan } from "../ceremony/plan-file.ts";
+import { readPlan, readPlansBefore } from "../ceremony/read-plan.ts";
 import { stepsOf } from "../ceremony/steps.ts";
 import { bold, printJson, say } from "./terminal.ts";
 
@@ -27,7 +27,7 @@ async function run(file: string, { json, station }: DryRunOptions): Promise<void
     throw new StrongroomError("usage", `${station} takes no step of this ceremony`, {
       hint: `its stations: ${[...new Set(stations)].join(", ")}`,
     });
-  const all = await dryRun(plan, plansBefore(file, plan.plan));
+  const all = await dryRun(plan, readPlansBefore(file, plan.plan));
   const steps = all.filter(({ step }) => station === undefined || step.station === station);
   if (json) {
     printJson({

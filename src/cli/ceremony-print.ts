@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { StrongroomError } from "../base/errors.ts";
 import { checkPlan } from "../ceremony/plan-check.ts";
-import { readPlan } from "../ceremony/plan-file.ts";
+import { readPlan } from "../ceremony/read-plan.ts";
 import { printScript } from "../ceremony/script.ts";
 import { say } from "./terminal.ts";
 

@@ -2,7 +2,7 @@
 import { dirname, resolve } from "node:path";
 import { Command } from "commander";
 import { CeremonyFolder } from "../ceremony/ceremony-folder.ts";
-import { readPlan } from "../ceremony/plan-file.ts";
+import { readPlan } from "../ceremony/read-plan.ts";
 import { rehearse } from "../ceremony/rehearse.ts";
 import { bold, printJson, say, yellow } from "./terminal.ts";
 

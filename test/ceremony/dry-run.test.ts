@@ -14,9 +14,10 @@ import {
   sameCalls,
   withoutWrongPins,
 } from "../../src/ceremony/calls.ts";
-import { type DryRunStep, dryRun, plansBefore } from "../../src/ceremony/dry-run.ts";
+import { type DryRunStep, dryRun } from "../../src/ceremony/dry-run.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
-import { decodePlan, type PlanFile, readPlan } from "../../src/ceremony/plan-file.ts";
+import { decodePlan, type PlanFile } from "../../src/ceremony/plan-file.ts";
+import { readPlan, readPlansBefore } from "../../src/ceremony/read-plan.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
 import { planOf, replacement, retirement } from "../support/ceremony-plan.ts";
 import { STRONGROOM } from "../support/cli.ts";
@@ -113,7 +114,7 @@ describe("changes of a fleet are taken on tokens that hold it", () => {
     write("created", planOf(shape));
     const replaced = write("replaced", replacement(shape));
     const plan = readPlan(replaced);
-    const calls = await dryRun(plan, plansBefore(replaced, plan.plan));
+    const calls = await dryRun(plan, readPlansBefore(replaced, plan.plan));
     expect(calls.map(({ step }) => step)).toEqual(stepsOf(plan.plan));
     const changing = ["C_GenerateKey", "C_GenerateKeyPair", "C_UnwrapKey", "C_InitToken", "C_SetPIN"];
     // What is made for a proof is gone with its session.
@@ -125,7 +126,7 @@ describe("changes of a fleet are taken on tokens that hold it", () => {
     const predecessor = { manifest: "cd".repeat(32), evidence: "../replaced" };
     const retired = write("retired", retirement(shape, { predecessor }));
     const leaving = readPlan(retired);
-    const before = plansBefore(retired, leaving.plan);
+    const before = readPlansBefore(retired, leaving.plan);
     expect(before.map((file) => file.plan.kind)).toEqual(["create", "replace"]);
     const last = await dryRun(leaving, before);
     const destroyed = last
@@ -146,7 +147,7 @@ describe("changes of a fleet are taken on tokens that hold it", () => {
         },
       ),
     );
-    expect(() => plansBefore(path, readPlan(path).plan)).toThrow(
+    expect(() => readPlansBefore(path, readPlan(path).plan)).toThrow(
       expect.objectContaining({ code: "plan-invalid" }),
     );
     write(
@@ -159,7 +160,7 @@ describe("changes of a fleet are taken on tokens that hold it", () => {
       ),
     );
     const circle = join(dir, "circle", "plan.yaml");
-    expect(() => plansBefore(circle, readPlan(circle).plan)).toThrow(
+    expect(() => readPlansBefore(circle, readPlan(circle).plan)).toThrow(
       expect.objectContaining({ code: "plan-invalid" }),
     );
   });

@@ -8,12 +8,12 @@ import { concat, fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { checkClaims } from "../../src/ceremony/claims/all.ts";
 import type { ClaimId } from "../../src/ceremony/claims/claim.ts";
 import { decodeEnvelope, encodeEnvelope, signEnvelope } from "../../src/ceremony/dsse.ts";
+import { failedClaims } from "../../src/ceremony/evidence-judge.ts";
 import {
   type EvidenceQuestions,
   EvidenceReading,
   type PlannedCalls,
 } from "../../src/ceremony/evidence-reading.ts";
-import { failedClaims } from "../../src/ceremony/evidence-verify.ts";
 import type { ActionOutputs, PartText } from "../../src/ceremony/outputs.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
 import { STEP_PAYLOAD } from "../../src/ceremony/statement.ts";

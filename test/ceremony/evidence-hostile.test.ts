@@ -8,8 +8,8 @@ import { utf8 } from "../../src/base/bytes.ts";
 import { checkClaims } from "../../src/ceremony/claims/all.ts";
 import { CLAIM_IDS } from "../../src/ceremony/claims/claim.ts";
 import { EVIDENCE_FILE } from "../../src/ceremony/evidence-files.ts";
+import { failedClaims } from "../../src/ceremony/evidence-judge.ts";
 import { EvidenceReading } from "../../src/ceremony/evidence-reading.ts";
-import { failedClaims } from "../../src/ceremony/evidence-verify.ts";
 import { reportHtml } from "../../src/ceremony/report.ts";
 import { planOf } from "../support/ceremony-plan.ts";
 import {

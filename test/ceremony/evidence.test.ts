@@ -18,14 +18,11 @@ import { utf8 } from "../../src/base/bytes.ts";
 import { checkClaims } from "../../src/ceremony/claims/all.ts";
 import { CLAIM_IDS, type ClaimId } from "../../src/ceremony/claims/claim.ts";
 import { addOfficerSignature, buildEvidence, copyEvidence } from "../../src/ceremony/evidence-build.ts";
-import {
-  EVIDENCE_FILE,
-  type EvidenceFiles,
-  evidenceFile,
-  readEvidenceFiles,
-} from "../../src/ceremony/evidence-files.ts";
+import { EVIDENCE_FILE, type EvidenceFiles, evidenceFile } from "../../src/ceremony/evidence-files.ts";
+import { readEvidenceFiles } from "../../src/ceremony/evidence-folder.ts";
+import { failedClaims } from "../../src/ceremony/evidence-judge.ts";
 import { EvidenceReading } from "../../src/ceremony/evidence-reading.ts";
-import { failedClaims, readEvidence } from "../../src/ceremony/evidence-verify.ts";
+import { readEvidence } from "../../src/ceremony/evidence-verify.ts";
 import { type Rehearsal, rehearse } from "../../src/ceremony/rehearse.ts";
 import { planOf } from "../support/ceremony-plan.ts";
 import { STRONGROOM } from "../support/cli.ts";

@@ -8,8 +8,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { isStrongroomError, type StrongroomError } from "../../src/base/errors.ts";
 import { CeremonyFolder } from "../../src/ceremony/ceremony-folder.ts";
 import { verifyTaken } from "../../src/ceremony/chain.ts";
-import { failedClaims, verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
-import { readPlan } from "../../src/ceremony/plan-file.ts";
+import { failedClaims } from "../../src/ceremony/evidence-judge.ts";
+import { verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
+import { readPlan } from "../../src/ceremony/read-plan.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
 import {
   type Answer,

@@ -5,8 +5,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { failedClaims, verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
-import { readPlan } from "../../src/ceremony/plan-file.ts";
+import { failedClaims } from "../../src/ceremony/evidence-judge.ts";
+import { verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
+import { readPlan } from "../../src/ceremony/read-plan.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
 import {
   officerFile,

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { readPlan } from "../../src/ceremony/plan-file.ts";
+import { readPlan } from "../../src/ceremony/read-plan.ts";
 import { printScript } from "../../src/ceremony/script.ts";
 import { softwareDigest } from "../../src/ceremony/software.ts";
 import { STRONGROOM } from "../support/cli.ts";

@@ -7,7 +7,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { concat, toHex, utf8 } from "../../src/base/bytes.ts";
 import { isStrongroomError, type StrongroomError } from "../../src/base/errors.ts";
 import { checkPlan } from "../../src/ceremony/plan-check.ts";
-import { decodePlan, planSchema, readPlan } from "../../src/ceremony/plan-file.ts";
+import { decodePlan, planSchema } from "../../src/ceremony/plan-file.ts";
+import { readPlan } from "../../src/ceremony/read-plan.ts";
 import { schemaKeys } from "../../src/token/yaml-config.ts";
 
 const EXAMPLES = "hsm-config/ceremonies";

@@ -6,7 +6,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { afterAll, describe, expect, test } from "vitest";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
-import { readPlan } from "../../src/ceremony/plan-file.ts";
+import { readPlan } from "../../src/ceremony/read-plan.ts";
 import { printScript } from "../../src/ceremony/script.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
 import { planOf, replacement, retirement } from "../support/ceremony-plan.ts";

@@ -7,8 +7,9 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, expect, test } from "vitest";
-import { failedClaims, verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
-import { readPlan } from "../../src/ceremony/plan-file.ts";
+import { failedClaims } from "../../src/ceremony/evidence-judge.ts";
+import { verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
+import { readPlan } from "../../src/ceremony/read-plan.ts";
 import { type ActionName, stepsOf } from "../../src/ceremony/steps.ts";
 import { strongroom, strongroomWith, temporary, transcriptOf, writePlan } from "../support/ceremony.ts";
 import { planOf } from "../support/ceremony-plan.ts";

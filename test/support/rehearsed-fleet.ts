@@ -3,7 +3,7 @@ import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePorts } from "../../scripts/lib/free-ports.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
-import { readPlan } from "../../src/ceremony/plan-file.ts";
+import { readPlan } from "../../src/ceremony/read-plan.ts";
 import { holderSets } from "../../src/keys/holder-sets.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
 import { strongroom, writePlan } from "./ceremony.ts";
