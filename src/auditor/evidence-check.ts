@@ -12,7 +12,7 @@ import { dirname, join, sep } from "node:path";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { summarise } from "../ceremony/claims/summary.ts";
 import { verifyEvidence } from "../ceremony/evidence-verify.ts";
-import { readPlan } from "../ceremony/plan-file.ts";
+import { readPlan } from "../ceremony/read-plan.ts";
 import type { AnnouncedFleet } from "../wire/announcement.ts";
 import { decodeManifest } from "../wire/manifest.ts";
 import { type AuditedEpoch, auditorRefused, sameFleet } from "./announcement-rules.ts";

@@ -7,7 +7,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs
 import { copyFile, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
-import { EVIDENCE_FILE, isEvidencePath, readEvidenceFiles } from "../ceremony/evidence-files.ts";
+import { EVIDENCE_FILE, isEvidencePath } from "../ceremony/evidence-files.ts";
+import { readEvidenceFiles } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
 import { encodeJson } from "../ceremony/json-bytes.ts";
 import { auditorRefused } from "./announcement-rules.ts";
