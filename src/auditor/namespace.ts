@@ -11,7 +11,6 @@ import { fromHex, fromUtf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { decodeJson, encodeJson } from "../ceremony/json-bytes.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
-import type { Announcement } from "../wire/announcement.ts";
 import type { Audit } from "../wire/audit.ts";
 import {
   type Bundle,
@@ -79,6 +78,16 @@ export interface NamespaceParts {
   readonly now: () => number;
 }
 
+/** An announcement that may be signed. */
+interface Checked {
+  readonly epoch: number;
+  readonly timestamp: number;
+  /** Evidence that belongs to it, to be published. */
+  readonly evidence: readonly string[];
+  /** Ed25519, hex. */
+  readonly signer: string;
+}
+
 export class AuditedNamespace {
   readonly config: NamespaceConfig;
   readonly announcements: Announcements;
@@ -130,20 +139,50 @@ export class AuditedNamespace {
    */
   audit(epoch: number, digest: string): Promise<Audit> {
     return this.#inTurn(async () => {
-      this.#requireEnabled();
-      const done = this.#audits.get(epoch);
-      if (done?.audit.digest === digest) return done.audit;
-      if (done) throw auditorRefused(`epoch ${epoch} was signed with the digest ${done.audit.digest}`);
-      const last = this.lastEpoch;
-      if (epoch !== last + 1 || this.#audits.last !== last)
-        throw auditorRefused(
-          this.#audits.last === last
-            ? `epoch ${epoch} is not the next one, ${last + 1}`
-            : `epoch ${this.#audits.last} is signed and not countersigned yet`,
-        );
-      const { announcement } = await this.announcements.get(digest);
-      return (await this.#checkAndSign(announcement, epoch, digest)).audit;
+      const checked = await this.#check(epoch, digest);
+      return "audit" in checked ? checked.audit : (await this.#sign(digest, checked)).audit;
     });
+  }
+
+  /** The checks of `audit`, and nothing is signed or published. @throws as `audit` */
+  check(epoch: number, digest: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#check(epoch, digest);
+    });
+  }
+
+  async #check(epoch: number, digest: string): Promise<SignedAudit | Checked> {
+    this.#requireEnabled();
+    const done = this.#audits.get(epoch);
+    if (done?.audit.digest === digest) return done;
+    if (done) throw auditorRefused(`epoch ${epoch} was signed with the digest ${done.audit.digest}`);
+    const last = this.lastEpoch;
+    if (epoch !== last + 1 || this.#audits.last !== last)
+      throw auditorRefused(
+        this.#audits.last === last
+          ? `epoch ${epoch} is not the next one, ${last + 1}`
+          : `epoch ${this.#audits.last} is signed and not countersigned yet`,
+      );
+    const { announcement } = await this.announcements.get(digest);
+    const { config, policy, logKey, stateDir, now } = this.#parts;
+    const before = await this.#epochBefore(epoch);
+    const context = {
+      namespace: config.name,
+      before,
+      root: config.root,
+      auditKeys: config.keys.audit.map(({ publicKey }) => publicKey),
+      logKey,
+      policy,
+      now: now(),
+    };
+    if (announcement.epoch !== epoch)
+      throw auditorRefused(`the announcement is of epoch ${announcement.epoch}, not ${epoch}`);
+    checkAnnouncement(announcement, digest, context);
+    if (context.now < (this.#audits.get(epoch - 1)?.audit.timestamp ?? 0))
+      throw auditorRefused("the auditor's clock is behind the epoch before", "set the clock right");
+    const work = join(stateDir, "work");
+    const evidence = await checkEvidence(announcement.fleets, before, policy, this.evidence, work);
+    return { epoch, timestamp: context.now, evidence, signer: signingKey(context, announcement) };
   }
 
   /**
@@ -168,37 +207,12 @@ export class AuditedNamespace {
     });
   }
 
-  async #checkAndSign(announcement: Announcement, epoch: number, digest: string): Promise<SignedAudit> {
-    const { config, policy, logKey, stateDir, now } = this.#parts;
-    const before = await this.#epochBefore(epoch);
-    const context = {
-      namespace: config.name,
-      before,
-      root: config.root,
-      auditKeys: config.keys.audit.map(({ publicKey }) => publicKey),
-      logKey,
-      policy,
-      now: now(),
-    };
-    if (announcement.epoch !== epoch)
-      throw auditorRefused(`the announcement is of epoch ${announcement.epoch}, not ${epoch}`);
-    checkAnnouncement(announcement, digest, context);
-    const work = join(stateDir, "work");
-    const used = await checkEvidence(announcement.fleets, before, policy, this.evidence, work);
+  async #sign(digest: string, { epoch, timestamp, evidence, signer }: Checked): Promise<SignedAudit> {
     // Published first: what is signed can always be looked at.
-    for (const id of used) await this.evidence.publish(id);
+    for (const id of evidence) await this.evidence.publish(id);
     await this.announcements.publish(digest);
-    const earlier = this.#audits.get(epoch - 1)?.audit.timestamp ?? 0;
-    if (context.now < earlier)
-      throw auditorRefused("the auditor's clock is behind the epoch before", "set the clock right");
-    const statement = {
-      ciphersuite: config.ciphersuite,
-      namespace: config.name,
-      timestamp: context.now,
-      epoch,
-      digest: fromHex(digest),
-    };
-    return this.#audits.sign(statement, signingKey(context, announcement));
+    const { ciphersuite, name: namespace } = this.config;
+    return this.#audits.sign({ ciphersuite, namespace, timestamp, epoch, digest: fromHex(digest) }, signer);
   }
 
   async #epochBefore(epoch: number): Promise<AuditedEpoch | undefined> {
