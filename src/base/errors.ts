@@ -89,6 +89,8 @@ const TRAITS = {
   "evidence-invalid": { retryable: false, status: 500, wire: "unavailable" },
   /** A validation bundle, an epoch or a log that is not believed; `details.reason` is a `Refusal` of src/trust. */
   "bundle-refused": { retryable: false, status: 403, wire: "unavailable" },
+  /** A tree, tile, note, checkpoint or proof that breaks its rules; `details.reason` is a `LogFault` of src/merkle. */
+  "log-invalid": { retryable: false, status: 400, wire: "invalid-request" },
   /** The auditor's rules forbid it: another epoch, a digest twice, a claim that is not proved. */
   "auditor-refused": { retryable: false, status: 400, wire: "invalid-request" },
   "file-failed": { retryable: false, status: 500, wire: "unavailable" },
