@@ -1,0 +1,86 @@
+/**
+ * `strongroom auditor sign`: the same as an operator's request over HTTP, for auditors whose machine has no network:
+ * the same checks, the same files, the same anchor.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { openAuditor } from "../auditor/auditor.ts";
+import { loadAuditorConfig } from "../auditor/config.ts";
+import type { AuditedNamespace } from "../auditor/namespace.ts";
+import { StrongroomError } from "../base/errors.ts";
+import { EVIDENCE_FILE } from "../ceremony/evidence-files.ts";
+import { readEvidenceFiles } from "../ceremony/evidence-folder.ts";
+import { openEvidence } from "../ceremony/evidence-statement.ts";
+import { decodeAnnouncement } from "../wire/announcement.ts";
+import { dataOption } from "./auditor-serve.ts";
+import { printJson, say } from "./terminal.ts";
+
+interface SignOptions {
+  readonly data: string;
+  readonly namespace?: string;
+  readonly announcement: string;
+  readonly evidence?: readonly string[];
+  readonly dryRun?: boolean;
+}
+
+function read(path: string): Uint8Array {
+  try {
+    return Uint8Array.from(readFileSync(path));
+  } catch (cause) {
+    throw new StrongroomError("file-failed", `cannot read ${path}`, { cause });
+  }
+}
+
+async function handIn(namespace: AuditedNamespace, dir: string): Promise<void> {
+  const files = readEvidenceFiles(dir);
+  const list = files.get(EVIDENCE_FILE)?.bytes;
+  if (!list)
+    throw new StrongroomError("evidence-invalid", `${dir} has no ${EVIDENCE_FILE}`, {
+      hint: "`strongroom evidence build` makes it, `strongroom ceremony sign` signs it",
+    });
+  const id = createHash("sha256").update(openEvidence(list).envelope.payload).digest("hex");
+  for (const [path, { bytes }] of files)
+    await namespace.evidence.put(id, path, bytes ?? read(`${dir}/${path}`));
+  say(`evidence ${id}: ${files.size} files`);
+}
+
+async function sign(options: SignOptions): Promise<void> {
+  const bytes = read(options.announcement);
+  const announcement = decodeAnnouncement(bytes);
+  const digest = createHash("sha256").update(bytes).digest("hex");
+  const auditor = await openAuditor(loadAuditorConfig(options.data));
+  try {
+    const name = options.namespace ?? announcement.namespace;
+    const namespace = auditor.namespaces.get(name);
+    if (!namespace)
+      throw new StrongroomError("usage", `this auditor has no namespace ${name}`, {
+        hint: `it has: ${[...auditor.namespaces.keys()].join(", ")}`,
+      });
+    for (const dir of options.evidence ?? []) await handIn(namespace, dir);
+    await namespace.announcements.put(digest, bytes);
+    const { epoch } = announcement;
+    if (options.dryRun) {
+      await namespace.check(epoch, digest);
+      say(`dry run: epoch ${epoch}, digest ${digest}, would be signed`);
+      return;
+    }
+    const audit = await namespace.audit(epoch, digest);
+    say(`epoch ${epoch} of ${name} is signed; the operator countersigns it next`);
+    printJson(audit);
+  } finally {
+    await auditor.close();
+  }
+}
+
+/** The command, for auditor.ts. */
+export function signCommand(): Command {
+  return new Command("sign")
+    .description("check an announcement and its evidence, and sign it; the audit goes to stdout")
+    .requiredOption(...dataOption)
+    .requiredOption("--announcement <file>", "what `strongroom bundle propose` wrote")
+    .option("--namespace <name>", "default: the announcement's own")
+    .option("--evidence <dir...>", "folders of ceremonies' evidence")
+    .option("--dry-run", "check everything, sign nothing")
+    .action(sign);
+}
