@@ -4,8 +4,8 @@
  */
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { StrongroomError } from "../base/errors.ts";
-import { SOFTWARE } from "../keys/fleet-tokens.ts";
 import { majority } from "../keys/holder-sets.ts";
+import { SOFTWARE } from "../keys/software-tokens.ts";
 import { parseTokenUri } from "../token/uri.ts";
 import { FLEET_SIZES } from "../wire/manifest.ts";
 import { type CeremonyPlan, type PlannedToken, ROOT } from "./plan.ts";

@@ -9,7 +9,7 @@ import { placePlan } from "../ceremony/place-plan.ts";
 import { tokensOf } from "../ceremony/plan-check.ts";
 import { runCeremony } from "../ceremony/run.ts";
 import { unattended } from "../ceremony/unattended.ts";
-import { SOFTWARE } from "../keys/fleet-tokens.ts";
+import { SOFTWARE } from "../keys/software-tokens.ts";
 import { loadProfile } from "../token/profile-file.ts";
 import { printJson, say } from "./terminal.ts";
 

@@ -11,6 +11,7 @@ import type { FleetShape } from "./fleet-keys.ts";
 import { type ManifestFile, publishManifest } from "./manifest-file.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { SiteProcess, type SiteToken } from "./site-process.ts";
+import { SOFTWARE } from "./software-tokens.ts";
 
 export interface FleetTokenSite {
   readonly name: string;
@@ -36,9 +37,6 @@ export interface FleetTokensResult extends FleetInitResult {
   /** What was written, or was there; undefined in a dry run. */
   readonly published: { readonly manifest: Manifest; readonly file: ManifestFile } | undefined;
 }
-
-/** The profiles of tokens that are software. */
-export const SOFTWARE: readonly string[] = ["softhsm2", "nss-softokn", "kryoptic", "opencryptoki"];
 
 /** @throws token-unsuitable */
 function requireSoftware(site: FleetTokenSite): void {

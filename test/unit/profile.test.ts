@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { isStrongroomError, type StrongroomError } from "../../src/base/errors.ts";
 import { driverTraits, requireUsable } from "../../src/token/profile.ts";
-import { loadProfile, parseProfile, profileNames } from "../../src/token/profile-file.ts";
+import { loadProfile, profileNames } from "../../src/token/profile-file.ts";
+import { parseProfile } from "../../src/token/profile-schema.ts";
 
 const softhsm = readFileSync("hsm-config/profiles/softhsm2.yaml", "utf8");
 

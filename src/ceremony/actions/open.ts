@@ -1,6 +1,6 @@
 /** Tool, module and token as they are found, before anything is done to them. */
 import { StrongroomError } from "../../base/errors.ts";
-import { SOFTWARE } from "../../keys/fleet-tokens.ts";
+import { SOFTWARE } from "../../keys/software-tokens.ts";
 import type { Action } from "./context.ts";
 
 /** @throws ceremony-stopped for another program or token than the plan's; token-unsuitable for software in production */

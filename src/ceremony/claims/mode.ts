@@ -1,5 +1,5 @@
 /** A rehearsal is a rehearsal everywhere, and production is no rehearsal: not in its words, not in its tokens. */
-import { SOFTWARE } from "../../keys/fleet-tokens.ts";
+import { SOFTWARE } from "../../keys/software-tokens.ts";
 import { EVIDENCE_FILE } from "../evidence-files.ts";
 import { openEvidence } from "../evidence-statement.ts";
 import { type ClaimRule, judged } from "./claim.ts";
