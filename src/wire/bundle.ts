@@ -23,7 +23,7 @@ export interface Bundle {
 
 export const MAX_BUNDLE_BYTES: number = 2 * MAX_ANNOUNCEMENT_BYTES + 64 * 1024;
 
-const schema: z.ZodType<Bundle> = z.strictObject({
+export const bundleSchema: z.ZodType<Bundle> = z.strictObject({
   type: z.literal("strongroom/validation-bundle/v1"),
   announcement: z.string().max(MAX_ANNOUNCEMENT_BYTES),
   audit: auditSchema,
@@ -45,7 +45,7 @@ export function decodeBundle(bytes: Uint8Array): Bundle {
   } catch (cause) {
     throw new StrongroomError("decode-failed", "the bundle is not JSON", { cause });
   }
-  const result = schema.safeParse(value);
+  const result = bundleSchema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new StrongroomError("decode-failed", `bundle: ${issue?.path.join(".")}: ${issue?.message}`);
