@@ -112,7 +112,7 @@ try {
   } else {
     chapter("The vault keeps serving; Ctrl-C stops it");
     for (const url of demo.urls) say(`${url}/readyz      is it ready, and if not, why`);
-    say(`${demo.urls[0]}/v1/fleet    the fleet's manifest`);
+    say(`${demo.urls[0]}/v1/manifest    the fleet's manifest`);
     say(`${demo.urls[0]}/metrics     for Prometheus`);
     say(`strongroom client status --config ${shown(join(state, "alice.yaml"))}`);
     say(dim(`(strongroom is node ${shown(cli)}; everything is in ${shown(state)})`));

@@ -22,6 +22,8 @@ export interface TransportOptions {
   readonly timeoutMs?: number | undefined;
   /** Told why a try failed, whenever another one follows. */
   readonly retrying?: ((reason: StrongroomError) => void) | undefined;
+  /** Told the epoch that a sealed answer carries: its site can prove that one. */
+  readonly heard?: ((epoch: number) => void) | undefined;
   /** Reach sites elsewhere than the manifest says, by their name: for tunnels and tests. */
   readonly siteUrls?: Readonly<Record<string, string>> | undefined;
 }
@@ -83,6 +85,7 @@ export function createTransport(manifest: Manifest, options: TransportOptions = 
           hint: "something between you and the site changes answers; try another network",
         });
       });
+    if (answer.epoch !== undefined) options.heard?.(answer.epoch);
     if ("error" in answer) throw told(answer.error, answer.retryAfter);
     return answer;
   }

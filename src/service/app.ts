@@ -5,12 +5,13 @@
  * everything else that the host does for a request except cryptography. Other spellings of these paths (a query, a
  * trailing slash) reach the same routes through express.
  */
-import { createHash } from "node:crypto";
 import type { RequestListener } from "node:http";
 import express, { type Express } from "express";
 import helmet from "helmet";
 import { StrongroomError } from "../base/errors.ts";
+import type { BundleShelf } from "./bundles.ts";
 import type { TrustsProxy } from "./client-address.ts";
+import { addFleetPages } from "./fleet-pages.ts";
 import type { FleetView } from "./fleet-parts.ts";
 import type { ServiceLog } from "./log.ts";
 import type { ServiceMetrics } from "./metrics.ts";
@@ -26,6 +27,8 @@ export interface AppOptions {
   readonly sites: SiteRoute | undefined;
   readonly fleet: () => Promise<FleetView>;
   readonly manifestBytes: Uint8Array;
+  /** Undefined for a site that serves none. */
+  readonly bundles: BundleShelf | undefined;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: ServiceMetrics;
   readonly log: ServiceLog;
@@ -91,24 +94,6 @@ const addSites: AddRoutes = (app, { sites }) => {
     .all(wrongMethod("POST"));
 };
 
-/** The manifest, byte for byte: clients pin its hash. */
-const addManifest: AddRoutes = (app, options) => {
-  const body = Buffer.from(options.manifestBytes);
-  const etag = `"${createHash("sha256").update(body).digest("hex")}"`;
-  app.all("/v1/fleet", page("fleet", options), limited(options));
-  app
-    .route("/v1/fleet")
-    .get((request, response) => {
-      // To be asked for each time, for a client that was told `unknown-key` needs the new one; 304 costs nothing.
-      response.set({ etag, "cache-control": "public, no-cache" });
-      // Express's own `set` would add a charset, which JSON does not have.
-      response.setHeader("content-type", "application/json");
-      if ((request.headers["if-none-match"] ?? "").includes(etag)) response.status(304).end();
-      else response.set("content-length", String(body.length)).end(body);
-    })
-    .all(wrongMethod(READ));
-};
-
 const addRefusals: AddRoutes = (app, options) => {
   app.use(page("other", options), limited(options), () => {
     throw new StrongroomError("invalid-request", "no such page", { details: { status: 404 } });
@@ -134,8 +119,8 @@ export function createApps(options: AppOptions): {
 } {
   const { vault, sites, separateOperations } = options;
   const app = separateOperations
-    ? build(options, addVault, addSites, addManifest, addRefusals)
-    : build(options, addVault, addSites, addManifest, addOperations, addRefusals);
+    ? build(options, addVault, addSites, addFleetPages, addRefusals)
+    : build(options, addVault, addSites, addFleetPages, addOperations, addRefusals);
   return {
     site: (request, response) => {
       if (request.url === VAULT_PATH && request.method === "POST") void vault.handle(request, response);

@@ -3,6 +3,7 @@ import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
 import { openLmdbStore } from "../store/lmdb-store.ts";
 import { openStore } from "../store/open-store.ts";
 import type { RecordStore } from "../store/record-store.ts";
+import { openBundles } from "./bundles.ts";
 import type { ServiceConfig } from "./config-schema.ts";
 import { proveKeys } from "./key-proof.ts";
 import { createServiceLog } from "./log.ts";
@@ -11,7 +12,7 @@ import { readSite, type Site } from "./site.ts";
 import { openToken } from "./start.ts";
 
 export interface CheckResult {
-  readonly part: "manifest" | "token" | "store" | "guard";
+  readonly part: "manifest" | "token" | "store" | "guard" | "bundles";
   readonly detail: string;
   readonly error?: StrongroomError;
 }
@@ -52,6 +53,14 @@ async function checkWrites(opening: Promise<RecordStore>): Promise<void> {
   }
 }
 
+async function checkBundles({ bundles: directory = "", pins = "", fleet }: ServiceConfig): Promise<void> {
+  const refusals: unknown[] = [];
+  const log = { event: (...[, , , error]: readonly unknown[]) => void (error && refusals.push(error)) };
+  const shelf = await openBundles({ directory, pinsFile: pins, fleet, manifestSha256: "", log });
+  shelf.close();
+  if (refusals.length > 0) throw refusals[0];
+}
+
 /** @throws config-invalid, manifest-invalid: without these there is nothing to check */
 export async function checkService(config: ServiceConfig): Promise<readonly CheckResult[]> {
   const site = await readSite(config);
@@ -60,6 +69,9 @@ export async function checkService(config: ServiceConfig): Promise<readonly Chec
     { part: "manifest", detail: `fleet ${config.fleet}, site ${config.site}` },
     await attempt("token", "has the manifest's keys", () => checkToken(config, site)),
     await attempt("store", "takes writes", () => checkWrites(openStore(config.store, config.site))),
+    ...(config.bundles === undefined
+      ? []
+      : [await attempt("bundles", "are genuine", () => checkBundles(config))]),
     ...(guard ? [await attempt("guard", "takes writes", () => checkWrites(openLmdbStore(guard)))] : []),
   ];
 }

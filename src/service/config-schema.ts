@@ -47,6 +47,10 @@ export interface ServiceConfig {
   /** Where this site reaches others, where that is not the manifest's URL. */
   readonly peers: Readonly<Record<string, string>>;
   readonly manifest: string;
+  /** Directory of the validation bundles that clients are given, `<epoch>.json`. */
+  readonly bundles?: string | undefined;
+  /** What those are verified with. */
+  readonly pins?: string | undefined;
   readonly policy: {
     readonly maxAttempts: number;
     readonly evaluationBurst: number;
@@ -148,6 +152,10 @@ const schema = z.strictObject({
     .default({})
     .describe("write site: URL for each site that is reached elsewhere than the manifest says"),
   manifest: path.describe("write the path of the fleet's manifest"),
+  bundles: path
+    .optional()
+    .describe("write the directory that `strongroom bundle fetch` fills, e.g. ./bundles, and pins beside it"),
+  pins: path.optional().describe("write the pins file that the bundles are verified with, e.g. ./pins.json"),
   policy: z
     .strictObject({
       maxAttempts: whole(1, 100, "wrong codes").default(10),

@@ -22,6 +22,8 @@ export function loadServiceConfig(file: string): ServiceConfig {
     store: resolveStorePaths(config.store, dirname(file)),
     ...(config.guard ? { guard: { path: here(config.guard.path) } } : {}),
     manifest: here(config.manifest),
+    ...(config.bundles === undefined ? {} : { bundles: here(config.bundles) }),
+    ...(config.pins === undefined ? {} : { pins: here(config.pins) }),
     issuers: config.issuers.map((issuer) =>
       issuer.jwksFile === undefined ? issuer : { ...issuer, jwksFile: here(issuer.jwksFile) },
     ),

@@ -24,6 +24,7 @@ const NAMED: ReadonlySet<string> = new Set([
   "code",
   "count",
   "delayMs",
+  "epoch",
   "exitCode",
   "free",
   "function",

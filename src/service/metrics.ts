@@ -29,6 +29,8 @@ export interface ServiceMetrics {
   readonly replacement: (why: "slow" | "failed") => void;
   observeToken(health: () => TokenHealth): void;
   observeInFlight(count: () => number): void;
+  /** The newest bundle; `validUntil` in milliseconds since the Unix epoch. */
+  observeBundle(newest: () => { readonly epoch: number; readonly validUntil: number } | undefined): void;
 }
 
 const REQUEST_SECONDS = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5];
@@ -151,5 +153,12 @@ export function createMetrics(): ServiceMetrics {
     },
     observeInFlight: (count) =>
       gauge("strongroom_requests_in_flight", "Vault requests being worked on", count),
+    observeBundle(newest) {
+      gauge("strongroom_bundle_epoch", "The newest epoch served; 0 for none", () => newest()?.epoch ?? 0);
+      gauge("strongroom_bundle_expires_seconds", "Until the newest bundle expires; NaN for none", () => {
+        const validUntil = newest()?.validUntil;
+        return validUntil === undefined ? Number.NaN : (validUntil - Date.now()) / 1000;
+      });
+    },
   };
 }

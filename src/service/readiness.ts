@@ -4,7 +4,7 @@ import type { RecordStore } from "../store/record-store.ts";
 import type { TokenHealth } from "../token/token.ts";
 import { scrub } from "./log-fields.ts";
 
-interface Part {
+export interface Part {
   readonly ok: boolean;
   /** One line for people. */
   readonly detail: string;
@@ -18,6 +18,8 @@ export interface Readiness {
   readonly manifest: Part;
   /** Whether enough other sites answer for an evaluation; absent where none are needed. */
   readonly peers?: Part | undefined;
+  /** What the site can tell clients of fleets; never a reason to send them elsewhere. Absent where it tells nothing. */
+  readonly bundle?: Part | undefined;
   readonly draining: boolean;
 }
 
@@ -70,6 +72,8 @@ export function createReadiness(parts: {
   readonly unproved: () => string | undefined;
   /** Undefined for a site that needs no others. */
   readonly peers: () => PeersHealth | undefined;
+  /** Undefined for a site without bundles. */
+  readonly bundle: () => Part | undefined;
   readonly draining: () => boolean;
 }): () => Promise<Readiness> {
   let storePart: Promise<Part> | undefined;
@@ -90,6 +94,15 @@ export function createReadiness(parts: {
     const peers = health && peersPart(health);
     const draining = parts.draining();
     const ready = token.ok && store.ok && manifest.ok && (peers?.ok ?? true) && !draining;
-    return { ready, token, store, manifest, ...(peers ? { peers } : {}), draining };
+    const bundle = parts.bundle();
+    return {
+      ready,
+      token,
+      store,
+      manifest,
+      ...(peers ? { peers } : {}),
+      ...(bundle ? { bundle } : {}),
+      draining,
+    };
   };
 }

@@ -9,7 +9,7 @@ import { type SiteKeys, siteKeys } from "./key-proof.ts";
 
 export interface Site {
   readonly manifest: Manifest;
-  /** As read: what /v1/fleet serves and clients pin. */
+  /** As read: what /v1/manifest serves and clients pin. */
   readonly manifestBytes: Uint8Array;
   readonly keys: SiteKeys;
   /** The site's place among the manifest's sites, from 0; holder sets name sites by it. */
@@ -72,6 +72,12 @@ export async function readSite(config: ServiceConfig): Promise<Site> {
   const index = names.indexOf(site);
   if (index < 0) throw disagreement("site", "the manifest has no such site", `it has: ${names.join(", ")}`);
   checkFleetParts(config, manifest);
+  if ((config.bundles === undefined) !== (config.pins === undefined))
+    throw disagreement(
+      config.bundles === undefined ? "bundles" : "pins",
+      "is missing",
+      "bundles and pins go together: a site serves what it has verified",
+    );
   if (manifest.policy.maxAttempts !== policy.maxAttempts)
     throw disagreement(
       "policy.maxAttempts",

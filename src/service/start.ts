@@ -1,5 +1,6 @@
 /** Puts a site's service together, and takes it down in an order that loses no answer. */
 
+import { createHash } from "node:crypto";
 import { systemClock } from "../base/clock.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { keyId } from "../crypto/key-id.ts";
@@ -11,6 +12,7 @@ import { startTokenPool, type TokenPool } from "../token/pool.ts";
 import { type AccountVerifier, createAccountVerifier } from "../vault/account-token.ts";
 import { createVault } from "../vault/vault.ts";
 import { createApps } from "./app.ts";
+import { type BundleShelf, openBundles } from "./bundles.ts";
 import { trustedProxies } from "./client-address.ts";
 import type { ServiceConfig } from "./config-schema.ts";
 import { closingWhile, drain, type Phase } from "./drain.ts";
@@ -88,13 +90,14 @@ function createRoutes(
     readonly store: RecordStore;
     readonly verifier: AccountVerifier;
     readonly fleetParts: FleetParts;
+    readonly bundles: BundleShelf | undefined;
     readonly log: ServiceLog;
     readonly metrics: ServiceMetrics;
   },
   admit: () => void,
 ) {
   const { fleet, limits } = config;
-  const { pool, store, verifier, fleetParts, log, metrics } = parts;
+  const { pool, store, verifier, fleetParts, bundles, log, metrics } = parts;
   const limiter = createRateLimiter({
     perSecond: limits.requestsPerSecondPerAddress,
     burst: limits.burst,
@@ -132,10 +135,25 @@ function createRoutes(
     verifier,
     vault,
     bodyBytes: limits.bodyBytes,
+    announced: () => bundles?.newest(),
   });
   const sites = fleetParts.route && createSiteRoute({ ...common, route: fleetParts.route });
   metrics.observeInFlight(() => route.inFlight() + (sites?.inFlight() ?? 0));
   return { route, sites, limiter, trusts, vault };
+}
+
+/** @throws config-invalid */
+async function openShelf(
+  { bundles, pins, fleet }: ServiceConfig,
+  { manifestBytes }: Site,
+  log: ServiceLog,
+  metrics: ServiceMetrics,
+): Promise<BundleShelf | undefined> {
+  if (bundles === undefined || pins === undefined) return undefined;
+  const manifestSha256 = createHash("sha256").update(manifestBytes).digest("hex");
+  const shelf = await openBundles({ directory: bundles, pinsFile: pins, fleet, manifestSha256, log });
+  metrics.observeBundle(shelf.newest);
+  return shelf;
 }
 
 /** What has been opened so far, closed in reverse. */
@@ -164,6 +182,8 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
   const opened = new Opened();
   opened.add(() => log.flush());
   try {
+    const bundles = await openShelf(config, site, log, metrics);
+    opened.add(() => bundles?.close());
     const rawStore = await openStore(config.store, config.site);
     opened.add(() => rawStore.close());
     const store = metrics.observeStore(rawStore);
@@ -194,6 +214,7 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
       store,
       unproved: watch.unproved,
       peers: () => health.peers?.(),
+      bundle: () => bundles?.part(),
       draining: () => phase.draining,
     });
     const verifier = createAccountVerifier({
@@ -208,7 +229,7 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
     const { route, sites, limiter, trusts, vault } = createRoutes(
       config,
       site,
-      { ...shared, fleetParts },
+      { ...shared, fleetParts, bundles },
       admit,
     );
     opened.add(() => vault.close());
@@ -219,6 +240,7 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
       sites,
       fleet: fleetParts.view,
       manifestBytes: site.manifestBytes,
+      bundles,
       readiness,
       metrics,
       log,

@@ -9,6 +9,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { openEnvelope, type Recipient } from "../crypto/node/hpke-recipient.ts";
 import type { AccountScope, AccountVerifier } from "../vault/account-token.ts";
 import type { Vault } from "../vault/vault.ts";
+import type { FleetStatus } from "../wire/announcement.ts";
 import {
   type Answers,
   decodeRequest,
@@ -47,6 +48,8 @@ export interface VaultRouteOptions {
   readonly limiter: RateLimiter;
   readonly trusts: TrustsProxy | undefined;
   readonly bodyBytes: number;
+  /** The newest epoch that this site can prove, and what it says of this fleet; undefined where it has no bundles. */
+  readonly announced: () => { readonly epoch: number; readonly status: FleetStatus | undefined } | undefined;
   /** Requests that are worked on at once. */
   readonly concurrency: number;
   /** @throws unavailable while the token's keys are unproved, and while draining */
@@ -69,12 +72,20 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
     places.check();
   }
 
+  /** A client that would register here has not heard of the newer fleet: `unknown-key` makes it look for it. */
+  function checkRegistering({ op }: VaultRequest): void {
+    const status = options.announced()?.status ?? "active";
+    if (status === "active" || (op !== "register-start" && op !== "register-finish")) return;
+    throw new StrongroomError("unknown-key", `this fleet is ${status} and takes no new registrations`);
+  }
+
   /** The answer to an opened request, and what the log should know of it. */
   async function answer(plaintext: Uint8Array, line: Line): Promise<Answers[Operation] | WireError> {
     try {
       const message: VaultRequest = decodeRequest(plaintext);
       line.kind = message.op;
       line.account = await verifier.verify(message.accountToken, SCOPES[message.op]);
+      checkRegistering(message);
       return await vault.handle(line.account, message);
     } catch (error) {
       line.error = ours(error);
@@ -96,7 +107,11 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
     checkLoad();
     await places.during(async () => {
       const envelope = await openEnvelope(body, { fleet, recipient });
-      const sealed = envelope.sealAnswer(encodeAnswer(await answer(envelope.plaintext, line)));
+      const answered = await answer(envelope.plaintext, line);
+      const epoch = options.announced()?.epoch;
+      const sealed = envelope.sealAnswer(
+        encodeAnswer(epoch === undefined ? answered : { ...answered, epoch }),
+      );
       response.writeHead(200, {
         "content-type": ENVELOPE_CONTENT_TYPE,
         "content-length": sealed.length,

@@ -132,6 +132,11 @@ export interface Answers {
   delete: Deleted;
 }
 
+/** Every sealed answer may tell the newest epoch that its site knows of, so that clients hear of new fleets (design §10). */
+export interface Heralding {
+  readonly epoch?: number | undefined;
+}
+
 export interface WireError {
   readonly error: WireCode;
   /** Whole seconds; with `rate-limited` and `unavailable`. */
@@ -145,6 +150,7 @@ const cookie = z
   .refine((value) => value.length > 0 && value.length <= MAX_COOKIE_BYTES, "cookie size");
 const accountToken = z.string().min(1).max(MAX_ACCOUNT_TOKEN_BYTES);
 const counter = z.number().int().nonnegative().safe();
+const epoch = z.number().int().min(1).safe().optional();
 
 const request: z.ZodType<VaultRequest> = z.discriminatedUnion("op", [
   z.strictObject({
@@ -173,17 +179,19 @@ const request: z.ZodType<VaultRequest> = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("delete"), accountToken }),
 ]);
 
-const answers: { [O in Operation]: z.ZodType<Answers[O]> } = {
+const answers: { [O in Operation]: z.ZodType<Answers[O] & Heralding> } = {
   "register-start": z.strictObject({
     evaluatedElement: bytes(POINT_BYTES),
     serverPublicKey: bytes(POINT_BYTES),
     cookie,
+    epoch,
   }),
   "register-finish": z.strictObject({
     recordId: bytes(RECORD_ID_BYTES),
     generation: counter,
     site: z.string().max(64),
     acknowledgment: bytes(SIGNATURE_BYTES),
+    epoch,
   }),
   "recover-start": z.strictObject({
     ke2: bytes(KE2_BYTES),
@@ -193,19 +201,25 @@ const answers: { [O in Operation]: z.ZodType<Answers[O]> } = {
     seq: counter,
     attemptsLeft: counter,
     cookie,
+    epoch,
   }),
-  "recover-finish": z.strictObject({ sealedBackupKey: bytes(SEALED_KEY_BYTES), attemptsLeft: counter }),
+  "recover-finish": z.strictObject({
+    sealedBackupKey: bytes(SEALED_KEY_BYTES),
+    attemptsLeft: counter,
+    epoch,
+  }),
   status: z.strictObject({
     state: z.enum(["active", "destroyed"]),
     generation: counter,
     attemptsLeft: counter,
     maxAttempts: counter,
     registeredAt: counter,
+    epoch,
   }),
-  delete: z.strictObject({ generation: counter }),
+  delete: z.strictObject({ generation: counter, epoch }),
 };
 
-const wireError: z.ZodType<WireError> = z.strictObject({
+const wireError: z.ZodType<WireError & Heralding> = z.strictObject({
   error: z.enum([
     "unauthorized",
     "not-registered",
@@ -218,6 +232,7 @@ const wireError: z.ZodType<WireError> = z.strictObject({
     "unavailable",
   ]),
   retryAfter: counter.optional(),
+  epoch,
 });
 
 function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
@@ -237,14 +252,17 @@ export function decodeRequest(padded: Uint8Array): VaultRequest {
   return parse(request, decodeCbor(unpad(padded)), "request");
 }
 
-export function encodeAnswer(answer: Answers[Operation] | WireError): Uint8Array {
+export function encodeAnswer(answer: (Answers[Operation] | WireError) & Heralding): Uint8Array {
   return pad(encodeCbor(answer));
 }
 
 /** @throws decode-failed */
-export function decodeAnswer<O extends Operation>(operation: O, padded: Uint8Array): Answers[O] | WireError {
+export function decodeAnswer<O extends Operation>(
+  operation: O,
+  padded: Uint8Array,
+): (Answers[O] | WireError) & Heralding {
   const value = decodeCbor(unpad(padded));
-  const schema: z.ZodType<Answers[O]> = answers[operation];
+  const schema: z.ZodType<Answers[O] & Heralding> = answers[operation];
   return typeof value === "object" && value !== null && "error" in value
     ? parse(wireError, value, "error")
     : parse(schema, value, "answer");

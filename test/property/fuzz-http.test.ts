@@ -219,7 +219,9 @@ const METHODS = [
 ];
 const PATHS = [
   "/v1/vault",
+  "/v1/manifest",
   "/v1/fleet",
+  "/v1/fleet/1",
   "/readyz",
   "/metrics",
   "*",

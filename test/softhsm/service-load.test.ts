@@ -48,7 +48,7 @@ describe("limits", () => {
     const statuses: number[] = [];
     for (let i = 0; i < 4; i++) statuses.push((await sendStatus(service, "alice")).status);
     expect(statuses).toEqual([200, 200, 200, 429]);
-    const refused = await fetch(`${service.url}/v1/fleet`);
+    const refused = await fetch(`${service.url}/v1/manifest`);
     expect(refused.status).toBe(429);
     expect(["1", "2"]).toContain(refused.headers.get("retry-after"));
     expect(await refused.json()).toMatchObject({ error: "rate-limited" });
@@ -63,7 +63,7 @@ describe("limits", () => {
       trustProxy: ["loopback"],
     });
     const from = (address: string): Promise<Response> =>
-      fetch(`${service.url}/v1/fleet`, { headers: { "x-forwarded-for": address } });
+      fetch(`${service.url}/v1/manifest`, { headers: { "x-forwarded-for": address } });
     expect((await from("203.0.113.1")).status).toBe(200);
     expect((await from("203.0.113.1")).status).toBe(429);
     expect((await from("198.51.100.9, 203.0.113.1")).status).toBe(429);
@@ -92,7 +92,7 @@ test("operators' pages on a port of their own are not on the public one", async 
     expect((await fetch(service.url + path)).status, path).toBe(404);
     expect((await fetch(operationsUrl + path)).status, path).toBe(200);
   }
-  for (const path of ["/v1/fleet", "/v1/vault"]) expect((await fetch(operationsUrl + path)).status).toBe(404);
+  for (const path of ["/v1/manifest", "/v1/vault"]) expect((await fetch(operationsUrl + path)).status).toBe(404);
   expect((await sendStatus(service, "alice")).status).toBe(200);
 });
 

@@ -216,13 +216,13 @@ describe("requests that cannot be opened", () => {
 
 describe("pages", () => {
   test("the manifest, byte for byte, with the hash that clients pin", async () => {
-    const response = await get("/v1/fleet");
+    const response = await get("/v1/manifest");
     expect(new Uint8Array(await response.arrayBuffer())).toEqual(service.manifestBytes);
     const etag = `"${createHash("sha256").update(service.manifestBytes).digest("hex")}"`;
     expect(response.headers.get("etag")).toBe(etag);
     expect(response.headers.get("content-type")).toBe("application/json");
-    expect((await get("/v1/fleet", { headers: { "if-none-match": etag } })).status).toBe(304);
-    expect((await get("/v1/fleet", { method: "HEAD" })).headers.get("content-length")).toBe(
+    expect((await get("/v1/manifest", { headers: { "if-none-match": etag } })).status).toBe(304);
+    expect((await get("/v1/manifest", { method: "HEAD" })).headers.get("content-length")).toBe(
       String(service.manifestBytes.length),
     );
   });
@@ -274,7 +274,7 @@ describe("pages", () => {
   });
 
   test("tell browsers to do nothing with them, and nobody what serves them", async () => {
-    for (const path of ["/healthz", "/v1/fleet", "/nothing"]) {
+    for (const path of ["/healthz", "/v1/manifest", "/nothing"]) {
       const { headers } = await get(path);
       expect(headers.get("x-content-type-options")).toBe("nosniff");
       expect(headers.get("content-security-policy")).toBe("default-src 'none'");
