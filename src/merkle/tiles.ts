@@ -52,7 +52,7 @@ export function parseTilePath(path: string): Tile | undefined {
 }
 
 /** How many hashes of a level a tree of `size` entries has: floor(size / 256^level). */
-function hashesAt(level: number, size: number): number {
+export function hashesAt(level: number, size: number): number {
   let count = size;
   for (let at = 0; at < level && count > 0; at++) count = Math.floor(count / TILE_WIDTH);
   return count;
@@ -127,6 +127,33 @@ export function decodeEntries(bytes: Uint8Array, width: number): readonly Uint8A
 
 /** Reads a file of the log as it is in the tree that is read. @throws log-invalid (missing) where it is not there */
 export type TileReader = (tile: Tile) => Promise<Uint8Array>;
+
+/**
+ * Reads files of a log by their names. A partial tile may be gone once the full one is there: then it is cut from that.
+ * @param get undefined where there is no such file
+ * @returns a reader that throws log-invalid (missing, not-canonical); what `get` throws
+ */
+export function tileReader(get: (path: string) => Promise<Uint8Array | undefined>): TileReader {
+  return async (tile) => {
+    const bytes = await get(tilePath(tile));
+    if (bytes) return bytes;
+    const full = tile.width < TILE_WIDTH ? await get(tilePath({ ...tile, width: TILE_WIDTH })) : undefined;
+    if (!full) throw logInvalid("missing", tilePath(tile));
+    return tile.level === "entries"
+      ? encodeEntries(decodeEntries(full, TILE_WIDTH).slice(0, tile.width))
+      : encodeTile(decodeTile(full, TILE_WIDTH).slice(0, tile.width));
+  };
+}
+
+/** The entry at `index` of a tree of `size` entries. @throws log-invalid: wrong-size; what `read` throws */
+export async function readEntry(index: number, size: number, read: TileReader): Promise<Uint8Array> {
+  const bundle = Math.floor(index / TILE_WIDTH);
+  const width = tileWidth("entries", bundle, size);
+  const bytes = width > 0 ? await read({ level: "entries", index: bundle, width }) : new Uint8Array(0);
+  const entry = decodeEntries(bytes, width)[index % TILE_WIDTH];
+  if (!entry) throw logInvalid("wrong-size", `a tree of ${size} entries has no index ${index}`);
+  return entry;
+}
 
 /** Which tile holds a node, and which of its hashes are below it. */
 function placeOf({ level, index }: NodeId): {
