@@ -1,55 +1,23 @@
 /** The client's configuration file, and where account tokens come from. */
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { parseDocument } from "yaml";
-import { z } from "zod";
-import { StrongroomError } from "../base/errors.ts";
-import { createVaultClient, type VaultClient } from "../client/vault-client.ts";
+import type { FleetClient } from "../client/fleet-client.ts";
+import { createVaultClient, type VaultClientOptions } from "../client/vault-client.ts";
 import { MAX_ACCOUNT_TOKEN_BYTES } from "../wire/limits.ts";
 import { decodeManifest, type Manifest, servingSites } from "../wire/manifest.ts";
+import { type ClientFile, invalid, parseClientFile, readConfigured } from "./client-file.ts";
+import { pinnedClient } from "./client-pinned.ts";
 import { dim, say } from "./terminal.ts";
 
-interface ClientFile {
-  readonly manifest: string;
-  readonly manifestSha256?: string | undefined;
-  readonly url?: string | undefined;
-  readonly tenant: string;
-  readonly subject: string;
-  readonly tokenFile?: string | undefined;
-  readonly tokenCommand?: string | readonly string[] | undefined;
-  readonly keyStretching?: "memory-constrained" | "rfc-recommended" | undefined;
-  readonly retrySeconds: number;
-}
-
-const text = z.string("must be text").min(1, "is empty");
-const schema: z.ZodType<ClientFile> = z
-  .strictObject({
-    manifest: text,
-    manifestSha256: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/, "must be a SHA-256 in lower-case hex: sha256sum MANIFEST prints it")
-      .optional(),
-    url: z.url("must be the address of the site, e.g. https://site-a.example").optional(),
-    tenant: text,
-    subject: text,
-    tokenFile: text.optional(),
-    tokenCommand: z
-      .union([text, z.array(text).min(1)], "must be a command line or a list of words")
-      .optional(),
-    keyStretching: z.enum(["memory-constrained", "rfc-recommended"]).optional(),
-    retrySeconds: z.number("must be a number of seconds").min(0).max(3_600).default(30),
-  })
-  .refine((file) => file.tokenFile === undefined || file.tokenCommand === undefined, {
-    path: ["tokenCommand"],
-    message: "write either tokenFile or tokenCommand",
-  });
+/** Of one fleet or of whatever is announced: results say which fleet it was. */
+export type CliClient = Omit<FleetClient, "fleets">;
 
 /** A client as configured, and how to speak of it. */
 export interface ConfiguredClient {
-  readonly client: VaultClient;
-  readonly fleet: string;
+  readonly client: CliClient;
+  /** The only one, where there is only one. */
+  readonly fleet: string | undefined;
   readonly tenant: string;
   readonly subject: string;
   /** `tenant/subject`, for people. */
@@ -57,56 +25,61 @@ export interface ConfiguredClient {
 }
 
 const TOKEN_VARIABLE = "STRONGROOM_ACCOUNT_TOKEN";
-const EXAMPLE =
-  "it names manifest, tenant, subject and tokenFile or tokenCommand; see strongroom client --help";
-
-function invalid(message: string, hint?: string, cause?: unknown): StrongroomError {
-  return new StrongroomError("config-invalid", message, { cause, ...(hint === undefined ? {} : { hint }) });
-}
-
-function readText(path: string, what: string): Uint8Array {
-  try {
-    return Uint8Array.from(readFileSync(path));
-  } catch (cause) {
-    throw invalid(`cannot read ${what} ${path}`, what === "the configuration" ? EXAMPLE : undefined, cause);
-  }
-}
-
-/** YAML, of which JSON is a part. @throws config-invalid */
-function parse(path: string): ClientFile {
-  const document = parseDocument(new TextDecoder().decode(readText(path, "the configuration")));
-  const [problem] = document.errors;
-  if (problem) throw invalid(`${path}: ${problem.message.split("\n")[0]}`, undefined, problem);
-  const result = schema.safeParse(document.toJS(), { reportInput: true });
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const missing = issue?.code === "invalid_type" && issue.input === undefined;
-  const where = issue?.path.length ? `${issue.path.join(".")}: ` : "";
-  throw invalid(`${path}: ${where}${missing ? "is missing" : issue?.message}`, EXAMPLE);
-}
-
 /** @throws config-invalid, manifest-invalid */
 export function loadClient(configFile: string): ConfiguredClient {
-  const file = parse(configFile);
+  const file = parseClientFile(configFile);
   const base = dirname(resolve(configFile));
-  const bytes = readText(resolve(base, file.manifest), "the manifest");
-  const manifest = decodeManifest(bytes);
   const { tenant, subject } = file;
   let waiting = false;
-  const client = createVaultClient({
+  const common: CommonClientOptions = {
     retrying: ({ message }) => {
       if (!waiting) say(dim(`${message}; trying again for ${file.retrySeconds} seconds`));
       waiting = true;
     },
-    manifest: bytes,
-    manifestSha256: file.manifestSha256,
     account: { tenant, subject },
-    accountToken: tokenSource(file, base, manifest.fleet),
-    siteUrls: siteUrls(manifest, file.url),
     keyStretching: file.keyStretching,
     retryForMs: 1_000 * file.retrySeconds,
+  };
+  const accountToken = tokenSource(file, base);
+  const { manifest, pins, state } = file;
+  const { client, fleet } =
+    pins !== undefined && state !== undefined
+      ? {
+          client: pinnedClient({ ...file, pins, state }, base, { ...common, accountToken }),
+          fleet: undefined,
+        }
+      : singleFleet({ ...file, manifest: manifest ?? "" }, base, common, accountToken);
+  return { client, fleet, tenant, subject, account: `${tenant}/${subject}` };
+}
+
+type CommonClientOptions = Pick<VaultClientOptions, "retrying" | "account" | "keyStretching" | "retryForMs">;
+
+/** The fleet of a manifest that the user trusts. */
+function singleFleet(
+  file: ClientFile & { readonly manifest: string },
+  base: string,
+  common: CommonClientOptions,
+  accountToken: (fleet: string) => Promise<string>,
+): { readonly client: CliClient; readonly fleet: string } {
+  const bytes = readConfigured(resolve(base, file.manifest), "the manifest");
+  const manifest = decodeManifest(bytes);
+  const { fleet } = manifest;
+  const client = createVaultClient({
+    ...common,
+    manifest: bytes,
+    manifestSha256: file.manifestSha256,
+    accountToken: () => accountToken(fleet),
+    siteUrls: siteUrls(manifest, file.url),
   });
-  return { client, fleet: manifest.fleet, tenant, subject, account: `${tenant}/${subject}` };
+  return {
+    fleet,
+    client: {
+      register: async (code, key) => ({ ...(await client.register(code, key)), fleet }),
+      recover: async (code) => ({ ...(await client.recover(code)), fleet }),
+      status: async () => ({ ...(await client.status()), fleet }),
+      delete: () => client.delete(),
+    },
+  };
 }
 
 function siteUrls(manifest: Manifest, url: string | undefined): Readonly<Record<string, string>> {
@@ -121,13 +94,13 @@ function siteUrls(manifest: Manifest, url: string | undefined): Readonly<Record<
 }
 
 /** Never from the command line, where every process of the machine could read it. */
-function tokenSource(file: ClientFile, base: string, fleet: string): () => Promise<string> {
+function tokenSource(file: ClientFile, base: string): (fleet: string) => Promise<string> {
   const { tokenFile, tokenCommand } = file;
   if (tokenCommand !== undefined)
-    return async () => checked(await runTokenCommand(file, base, fleet), "tokenCommand");
+    return async (fleet) => checked(await runTokenCommand(file, base, fleet), "tokenCommand");
   if (tokenFile !== undefined) {
-    const path = resolve(base, tokenFile);
-    return async () => {
+    return async (fleet) => {
+      const path = resolve(base, tokenFile.replaceAll("{fleet}", fleet));
       const content = await readFile(path, "utf8").catch((cause: unknown) => {
         throw invalid(`cannot read the account token in ${path}`, undefined, cause);
       });

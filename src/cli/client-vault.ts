@@ -24,12 +24,12 @@ export interface DeleteOptions extends CommonOptions {
   readonly yes?: boolean;
 }
 
-const who = ({ fleet, tenant, subject }: ConfiguredClient): Readonly<Record<string, string>> => ({
-  fleet,
-  tenant,
-  subject,
-});
-const owner = ({ account, fleet }: ConfiguredClient): string => `backup key of ${account} in fleet ${fleet}`;
+const who = (
+  { tenant, subject, ...configured }: ConfiguredClient,
+  fleet: string | undefined = configured.fleet,
+): Readonly<Record<string, string>> => ({ ...(fleet === undefined ? {} : { fleet }), tenant, subject });
+const owner = ({ account }: ConfiguredClient, fleet: string): string =>
+  `backup key of ${account} in fleet ${fleet}`;
 
 /** Registering replaces code and key at once, and who replaces a key without meaning to has lost its backups. */
 async function requireUnregistered(configured: ConfiguredClient): Promise<void> {
@@ -52,22 +52,22 @@ async function requireUnregistered(configured: ConfiguredClient): Promise<void> 
 
 export async function register(options: RegisterOptions): Promise<Outcome> {
   const configured = loadClient(options.config);
-  const { client, account, fleet } = configured;
+  const { client, account } = configured;
   if (options.identityOut !== undefined) await checkKeyFile(options.identityOut, options.force);
   const given = options.identityFile === undefined ? undefined : await readBackupKey(options.identityFile);
   if (!options.replace) await requireUnregistered(configured);
   const code = await askNewCode(options);
-  const { backupKey, generation } = await client.register(code.text, given);
+  const { backupKey, generation, fleet } = await client.register(code.text, given);
   try {
     if (options.identityOut !== undefined)
-      await writeKeyFile(options.identityOut, backupKey, owner(configured), options.force);
+      await writeKeyFile(options.identityOut, backupKey, owner(configured, fleet), options.force);
   } finally {
     wipe(backupKey);
   }
   const { identityOut } = options;
   return {
     json: {
-      ...who(configured),
+      ...who(configured, fleet),
       generation,
       codeKind: code.kind,
       ...(identityOut ? { identityFile: identityOut } : {}),
@@ -84,24 +84,33 @@ export async function recover(options: RecoverOptions): Promise<Outcome> {
   const configured = loadClient(options.config);
   const { identityOut } = options;
   if (identityOut !== undefined) await checkKeyFile(identityOut, options.force);
-  const { backupKey, generation, attemptsLeft } = await configured.client.recover(
-    await askCode(options.codeFile),
-  );
+  const recovered = await configured.client.recover(await askCode(options.codeFile));
+  const { backupKey, generation, attemptsLeft, fleet, movedTo, notMoved } = recovered;
   try {
     if (identityOut !== undefined)
-      await writeKeyFile(identityOut, backupKey, owner(configured), options.force);
+      await writeKeyFile(identityOut, backupKey, owner(configured, fleet), options.force);
   } finally {
     wipe(backupKey);
   }
   return {
     json: {
-      ...who(configured),
+      ...who(configured, fleet),
       generation,
       attemptsLeft,
+      ...(movedTo === undefined ? {} : { movedTo }),
+      ...(notMoved === undefined ? {} : { notMoved: notMoved.message }),
       ...(identityOut ? { identityFile: identityOut } : {}),
     },
     lines: [
       green(`the recovery code is right; ${left(attemptsLeft)}`),
+      ...(movedTo === undefined ? [] : [`the key was moved from fleet ${fleet} to fleet ${movedTo}`]),
+      ...(notMoved === undefined
+        ? []
+        : [
+            yellow(
+              `the key stays at fleet ${fleet} for now, and is moved at a later recovery: ${notMoved.message}`,
+            ),
+          ]),
       ...(identityOut
         ? [`the backup key is in ${identityOut}; keep it secret`]
         : ["hint: --identity-out FILE writes the backup key; restore needs no file, it asks for the code"]),
@@ -116,7 +125,7 @@ export async function status(options: CommonOptions): Promise<Outcome> {
   const registered = registeredAt > 0 ? new Date(registeredAt).toISOString() : undefined;
   const few = attemptsLeft <= maxAttempts / 2 ? yellow : green;
   const rows = [
-    ["fleet", configured.fleet],
+    ["fleet", found.fleet],
     ["state", state === "active" ? green(state) : red(state)],
     ["attempts left", few(`${attemptsLeft} of ${maxAttempts}`)],
     ["generation", String(generation)],

@@ -22,6 +22,12 @@ The configuration (YAML or JSON; paths are relative to it):
                                 STRONGROOM_ACCOUNT_TOKEN in the environment. The command gets STRONGROOM_FLEET,
                                 STRONGROOM_TENANT and STRONGROOM_SUBJECT.
   url: http://127.0.0.1:8440    another address for a fleet of one site (optional)
+or, in place of manifest, to follow the operator's fleets as they are announced:
+  pins: pins.json               whom to believe about fleets: strongroom bundle pins; compare them
+  state: trust.json             what the client remembers of it; keep this file
+  bundle: bundle.json           the newest bundle, so that the first start needs no other source (optional)
+  bundleUrls: [https://site-a.example/v1/fleet, https://auditor.example]    where newer ones are (optional)
+  tokenFile may say {fleet}, as each fleet has account tokens of its own.
   retrySeconds: 30              how long a site that cannot be reached is tried again (optional)
 
 Recovery codes are typed, or read with --code-file from a file that only its owner can read; never arguments.

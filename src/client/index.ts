@@ -1,7 +1,17 @@
 /** The client SDK: what an app embeds. Runs in browsers and in Node. */
 export { isStrongroomError, StrongroomError } from "../base/errors.ts";
+export { decodePins, type Pins } from "../trust/pins.ts";
 export type { Account } from "../wire/transcripts.ts";
 export { ageIdentity, ageRecipient, decryptBackup, encryptBackup, type Progress } from "./backup.ts";
+export {
+  createFleetClient,
+  type FleetClient,
+  type FleetClientOptions,
+  type FleetRecovered,
+  type FleetRegistered,
+  type FleetStatusAnswer,
+} from "./fleet-client.ts";
+export type { KnownFleets, TrustStore } from "./fleet-trust.ts";
 export type { KeyStretching } from "./opaque.ts";
 export {
   generateRecoveryCode,

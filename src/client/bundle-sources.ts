@@ -1,0 +1,106 @@
+/**
+ * Where a client finds bundles: sites of its fleets, and auditors or their mirrors. None of them is believed; what they
+ * can do is to have nothing, and then the next one is asked.
+ */
+import { concat } from "../base/bytes.ts";
+import { MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
+
+export interface BundleSources {
+  /** What each of them offers as the newest, as far as it answers. */
+  newest(): AsyncIterable<Uint8Array>;
+  /** The first that anybody has for that epoch. */
+  bundleOf(epoch: number): Promise<Uint8Array | undefined>;
+}
+
+export interface BundleSourcesOptions {
+  readonly namespace: string;
+  /**
+   * `https://site-a.example/v1/fleet` for a site; anything else is where an auditor or a mirror has its public files,
+   * e.g. `https://auditor.example`.
+   */
+  readonly urls: readonly string[];
+  readonly fetch?: typeof fetch | undefined;
+  readonly timeoutMs: number;
+}
+
+/** What a site serves at. */
+export const SITE_BUNDLES = "/v1/fleet";
+const MAX_INDEX_BYTES = 64 * 1024;
+
+async function limited(response: Response, limit: number): Promise<Uint8Array | undefined> {
+  const reader = response.body?.getReader();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
+    if (done || !value) return concat(...chunks);
+    size += value.length;
+    if (size > limit) {
+      await reader?.cancel();
+      return undefined;
+    }
+    chunks.push(value);
+  }
+}
+
+export function bundleSources(options: BundleSourcesOptions): BundleSources {
+  const { namespace, timeoutMs, urls } = options;
+  const fetcher = options.fetch ?? globalThis.fetch.bind(globalThis);
+
+  /** Undefined whatever goes wrong. */
+  async function get(url: string, limit = MAX_BUNDLE_BYTES): Promise<Uint8Array | undefined> {
+    try {
+      const response = await fetcher(url, {
+        redirect: "manual",
+        credentials: "omit",
+        cache: "no-cache",
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      if (response.status === 200) return await limited(response, limit);
+      await response.body?.cancel();
+      return undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  const bundleAt = (url: string, epoch: number): Promise<Uint8Array | undefined> =>
+    get(isSite(url) ? `${url}/${epoch}` : `${url}/log/${namespace}/bundles/${epoch}.json`);
+
+  async function newestOf(url: string): Promise<Uint8Array | undefined> {
+    if (isSite(url)) return get(url);
+    const index = await get(`${url}/log/${namespace}/index.json`, MAX_INDEX_BYTES);
+    const epoch = index && epochsIn(index);
+    return epoch === undefined ? undefined : bundleAt(url, epoch);
+  }
+
+  const bases = [...new Set(urls.map((url) => url.replace(/\/+$/, "")))];
+  return {
+    async *newest() {
+      for (const url of bases) {
+        const bytes = await newestOf(url);
+        if (bytes) yield bytes;
+      }
+    },
+    async bundleOf(epoch) {
+      for (const url of bases) {
+        const bytes = await bundleAt(url, epoch);
+        if (bytes) return bytes;
+      }
+      return undefined;
+    },
+  };
+}
+
+const isSite = (url: string): boolean => url.endsWith(SITE_BUNDLES);
+
+/** How many epochs an auditor's index speaks of: a hint only. */
+function epochsIn(index: Uint8Array): number | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(index));
+    const epochs = typeof value === "object" && value !== null && "epochs" in value ? value.epochs : 0;
+    return Number.isSafeInteger(epochs) && Number(epochs) > 0 ? Number(epochs) : undefined;
+  } catch {
+    return undefined;
+  }
+}
