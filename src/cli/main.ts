@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   ceremony: async () => (await import("./ceremony.ts")).ceremonyCommand(),
   provision: async () => (await import("./provision.ts")).provisionCommand(),
   evidence: async () => (await import("./evidence.ts")).evidenceCommand(),
+  auditor: async () => (await import("./auditor.ts")).auditorCommand(),
 };
 
 const program = new Command("strongroom")

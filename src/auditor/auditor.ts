@@ -1,0 +1,114 @@
+/** An auditor put together: its token, and every namespace with its log, on one data directory that one process has. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { StrongroomError } from "../base/errors.ts";
+import { lockFile } from "../store/single-writer.ts";
+import type { TokenObserver } from "../token/pool.ts";
+import type { TokenHealth } from "../token/token.ts";
+import type { AuditorConfig, NamespaceConfig } from "./config.ts";
+import { makeFolder } from "./durable-file.ts";
+import { openLog } from "./log.ts";
+import { AuditedNamespace } from "./namespace.ts";
+import { auditKeyName, logKeyOf, signerKeys } from "./namespace-keys.ts";
+import { publicDirOf, stateDirOf } from "./places.ts";
+import { type AuditPolicy, loadPolicy } from "./policy.ts";
+import { anchorLabel, auditorKeys, openSigner, type SignerToken } from "./signer.ts";
+
+export interface Auditor {
+  readonly namespaces: ReadonlyMap<string, AuditedNamespace>;
+  health(): TokenHealth;
+  close(): Promise<void>;
+}
+
+export interface OpenAuditorOptions {
+  readonly observer?: TokenObserver | undefined;
+  /** Milliseconds since the Unix epoch. */
+  readonly now?: (() => number) | undefined;
+}
+
+/**
+ * Opens everything, and finishes what an accident interrupted.
+ * @throws config-invalid; store-unavailable where another process has the directory; auditor-refused where directory and
+ *   token do not fit together; key-missing, key-drift and other token errors; log-invalid, record-corrupt
+ */
+export async function openAuditor(config: AuditorConfig, options: OpenAuditorOptions = {}): Promise<Auditor> {
+  const policy = loadPolicy(config.policy);
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (let next = closers.pop(); next; next = closers.pop()) await next();
+  };
+  try {
+    closers.push(await lockDirectory(config.dir));
+    const { uri, profile, deadlineMs } = config.token;
+    const keys = config.namespaces.flatMap(signerKeys);
+    const token = await openSigner({ uri, profile, deadlineMs, keys }, options.observer);
+    closers.push(() => token.close());
+    const namespaces = new Map<string, AuditedNamespace>();
+    for (const namespace of config.namespaces) {
+      const opened = await openNamespace(config.dir, namespace, policy, token, options.now ?? Date.now);
+      closers.push(opened.close);
+      namespaces.set(namespace.name, opened.namespace);
+    }
+    return { namespaces, health: () => token.health(), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function lockDirectory(dir: string): Promise<() => void> {
+  const state = join(dir, "state");
+  if (!existsSync(state)) await makeFolder(state);
+  return lockFile(
+    join(state, "writer.pid"),
+    (pid) =>
+      new StrongroomError("store-unavailable", `the data directory is in use by process ${pid}`, {
+        hint: `stop process ${pid} first; two auditors on one directory would show two histories`,
+      }),
+  );
+}
+
+async function openNamespace(
+  dir: string,
+  config: NamespaceConfig,
+  policy: AuditPolicy,
+  token: SignerToken,
+  now: () => number,
+): Promise<{ readonly namespace: AuditedNamespace; readonly close: () => Promise<void> }> {
+  const { name, origin, keys } = config;
+  const anchor = token.anchor(anchorLabel(name));
+  const publicDir = publicDirOf(dir, name);
+  const stateDir = stateDirOf(dir, name);
+  const log = await openLog({
+    dir: publicDir,
+    stateDir: join(stateDir, "log"),
+    origin,
+    signer: token.signer(auditorKeys(name).checkpoint.name),
+    anchor,
+    witnesses: {
+      witnesses: config.witnesses,
+      quorum: config.witnessQuorum,
+      timeoutMs: config.witnessTimeoutMs,
+    },
+  });
+  try {
+    const signers = new Map(
+      keys.audit.map(({ publicKey }, index) => [publicKey, token.signer(auditKeyName(name, index))]),
+    );
+    const namespace = await AuditedNamespace.open({
+      config,
+      logKey: logKeyOf(config).vkey,
+      policy,
+      anchor,
+      signers,
+      log,
+      publicDir,
+      stateDir,
+      now,
+    });
+    return { namespace, close: () => log.close() };
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}
