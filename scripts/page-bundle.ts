@@ -54,7 +54,8 @@ export function bundleForPage(options: BuildOptions): Promise<BuildResult<{ meta
     format: "esm",
     target: "es2022",
     legalComments: "none",
-    define: { STRONGROOM_PROFILES: JSON.stringify(profiles()) },
+    // Native modules, which are not there, are what is looked for beside a file.
+    define: { STRONGROOM_PROFILES: JSON.stringify(profiles()), "import.meta.url": '""' },
     inject: [inPlatform("buffer")],
     plugins: [platform],
     ...options,

@@ -1,4 +1,4 @@
-/** Looks at an HTML file as a browser prints it: one headless Chromium, over the pipe of its DevTools protocol. */
+/** One headless Chromium, over the pipe of its DevTools protocol: pages as people see them, and as they are printed. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,10 +28,21 @@ const OVERFLOWING = `[...document.querySelectorAll("body, body *")]
 interface Message {
   readonly id?: number;
   readonly method?: string;
-  readonly params?: { readonly request?: { readonly url?: string } };
+  readonly params?: {
+    readonly request?: { readonly url?: string };
+    readonly exceptionDetails?: Thrown;
+    readonly entry?: { readonly level: string; readonly source: string; readonly text: string };
+  };
   readonly result?: Record<string, never>;
   readonly error?: { readonly message: string };
 }
+
+interface Thrown {
+  readonly text: string;
+  readonly exception?: { readonly description?: string };
+}
+
+const told = ({ text, exception }: Thrown): string => exception?.description ?? text;
 
 /** Commands and events, each a JSON text that ends with NUL. */
 class DevTools {
@@ -39,12 +50,16 @@ class DevTools {
   readonly #waiting = new Map<number, (message: Message) => void>();
   readonly #events = new Map<string, () => void>();
   readonly requests: string[] = [];
+  /** Errors that the page did not catch, and what the browser complains of: a policy that forbids it, for one. */
+  readonly complaints: string[] = [];
   #last = 0;
   session: string | undefined;
 
   constructor(child: ChildProcess) {
     const [, , , input, output] = child.stdio;
     this.#in = input as Writable;
+    // It ended: whoever waits is told so by its exit.
+    this.#in.on("error", () => undefined);
     let rest = "";
     (output as Readable).setEncoding("utf8").on("data", (text: string) => {
       const messages = (rest + text).split("\0");
@@ -53,11 +68,16 @@ class DevTools {
     });
   }
 
-  #receive(message: Message): void {
-    if (message.id !== undefined) this.#waiting.get(message.id)?.(message);
-    const url = message.params?.request?.url;
-    if (message.method === "Network.requestWillBeSent" && url !== undefined) this.requests.push(url);
-    if (message.method !== undefined) this.#events.get(message.method)?.();
+  #receive({ id, method, params, ...message }: Message): void {
+    if (id !== undefined) this.#waiting.get(id)?.(message);
+    const url = params?.request?.url;
+    if (method === "Network.requestWillBeSent" && url !== undefined) this.requests.push(url);
+    if (method === "Runtime.exceptionThrown" && params?.exceptionDetails)
+      this.complaints.push(told(params.exceptionDetails));
+    // What a server answered with 404 is in the network's log too, and is the page's own affair.
+    if (method === "Log.entryAdded" && params?.entry?.level === "error" && params.entry.source !== "network")
+      this.complaints.push(params.entry.text);
+    if (method !== undefined) this.#events.get(method)?.();
   }
 
   /** Resolves with the result, which the caller knows the shape of. */
@@ -75,40 +95,130 @@ class DevTools {
   }
 }
 
-async function print(tools: DevTools, file: string): Promise<PrintedPage> {
+/** What a page is looked at with. */
+export interface Look {
+  readonly width?: number;
+  readonly height?: number;
+  readonly dark?: boolean;
+  readonly reducedMotion?: boolean;
+}
+
+/** The one page of a browser. */
+export class BrowserPage {
+  readonly #tools: DevTools;
+
+  constructor(tools: DevTools) {
+    this.#tools = tools;
+  }
+
+  /** Uncaught errors and breaches of the page's policy, since the start. */
+  get complaints(): readonly string[] {
+    return this.#tools.complaints;
+  }
+  /** Addresses of all that was asked for, since the start. */
+  get requests(): readonly string[] {
+    return this.#tools.requests;
+  }
+
+  async look({ width = 1200, height = 900, dark = false, reducedMotion = true }: Look): Promise<void> {
+    await this.#tools.call("Emulation.setDeviceMetricsOverride", {
+      width,
+      height,
+      deviceScaleFactor: 1,
+      mobile: false,
+    });
+    await this.#tools.call("Emulation.setEmulatedMedia", {
+      features: [
+        { name: "prefers-color-scheme", value: dark ? "dark" : "light" },
+        { name: "prefers-reduced-motion", value: reducedMotion ? "reduce" : "no-preference" },
+      ],
+    });
+  }
+
+  /** Resolves when it has loaded. */
+  async open(url: string): Promise<void> {
+    const loaded = this.#tools.event("Page.loadEventFired");
+    await this.#tools.call("Page.navigate", { url });
+    await loaded;
+  }
+
+  /** The value of a JavaScript expression, JSON. A promise is awaited. */
+  async evaluate<T>(expression: string): Promise<T> {
+    const { result, exceptionDetails } = await this.#tools.call<{
+      result: { value: T };
+      exceptionDetails?: Thrown;
+    }>("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true });
+    if (exceptionDetails) throw new Error(told(exceptionDetails));
+    return result.value;
+  }
+
+  /** Resolves when the expression is true. */
+  async until(expression: string): Promise<void> {
+    await this.evaluate(`new Promise((resolve) => {
+      const look = () => (${expression}) ? resolve(true) : setTimeout(look, 20);
+      look();
+    })`);
+  }
+
+  /** Files and folders, let fall on the middle of what a CSS selector finds. */
+  async drop(selector: string, paths: readonly string[]): Promise<void> {
+    const { x, y } = await this.evaluate<{ x: number; y: number }>(`(() => {
+      const element = document.querySelector(${JSON.stringify(selector)});
+      element.scrollIntoView({ block: "center" });
+      const { x, y, width, height } = element.getBoundingClientRect();
+      return { x: x + width / 2, y: y + height / 2 };
+    })()`);
+    const data = { items: [], files: paths, dragOperationsMask: 1 };
+    for (const type of ["dragEnter", "dragOver", "drop"])
+      await this.#tools.call("Input.dispatchDragEvent", { type, x, y, data });
+  }
+
+  async press(key: string): Promise<void> {
+    for (const type of ["keyDown", "keyUp"])
+      await this.#tools.call("Input.dispatchKeyEvent", { type, key, code: key, ...KEYS[key] });
+  }
+
+  /** PNG of the whole page. */
+  async picture(): Promise<Uint8Array> {
+    const { data } = await this.#tools.call<{ data: string }>("Page.captureScreenshot", {
+      captureBeyondViewport: true,
+    });
+    return new Uint8Array(Buffer.from(data, "base64"));
+  }
+
+  /** As `PrintedPage` has it. */
+  overflowing(): Promise<readonly string[]> {
+    return this.evaluate(OVERFLOWING);
+  }
+
+  async pdf(): Promise<Uint8Array> {
+    const { data } = await this.#tools.call<{ data: string }>("Page.printToPDF", { preferCSSPageSize: true });
+    return new Uint8Array(Buffer.from(data, "base64"));
+  }
+
+  async print(): Promise<void> {
+    await this.#tools.call("Emulation.setEmulatedMedia", { media: "print" });
+  }
+}
+
+const KEYS: Readonly<Record<string, object>> = {
+  Tab: { windowsVirtualKeyCode: 9 },
+  Enter: { windowsVirtualKeyCode: 13, text: "\r" },
+};
+
+async function attach(tools: DevTools): Promise<BrowserPage> {
   const { targetId } = await tools.call<{ targetId: string }>("Target.createTarget", { url: "about:blank" });
   const attached = await tools.call<{ sessionId: string }>("Target.attachToTarget", {
     targetId,
     flatten: true,
   });
   tools.session = attached.sessionId;
-  await tools.call("Network.enable");
-  await tools.call("Page.enable");
-  await tools.call("Emulation.setEmulatedMedia", { media: "print" });
-  await tools.call("Emulation.setDeviceMetricsOverride", {
-    width: Math.round(SHEET_WIDTH * CSS_PIXELS_PER_MM),
-    height: 1000,
-    deviceScaleFactor: 1,
-    mobile: false,
-  });
-  const loaded = tools.event("Page.loadEventFired");
-  await tools.call("Page.navigate", { url: pathToFileURL(file).href });
-  await loaded;
-  const { result } = await tools.call<{ result: { value: readonly string[] } }>("Runtime.evaluate", {
-    expression: OVERFLOWING,
-    returnByValue: true,
-  });
-  const { data } = await tools.call<{ data: string }>("Page.printToPDF", { preferCSSPageSize: true });
-  const pdf = new Uint8Array(Buffer.from(data, "base64"));
-  const sheets =
-    Buffer.from(pdf)
-      .toString("latin1")
-      .match(/\/Type \/Page\b/g)?.length ?? 0;
-  return { sheets, overflowing: result.value, requests: tools.requests, pdf };
+  for (const domain of ["Network", "Page", "Runtime", "Log"]) await tools.call(`${domain}.enable`);
+  return new BrowserPage(tools);
 }
 
-/** @param file path of the HTML file */
-export async function printedPage(file: string): Promise<PrintedPage> {
+/** A browser for as long as `use` takes. */
+export async function withChromium<T>(use: (page: BrowserPage) => Promise<T>): Promise<T> {
   const profile = mkdtempSync(join(tmpdir(), "strongroom-chromium-"));
   const child = spawn(
     "chromium",
@@ -129,11 +239,27 @@ export async function printedPage(file: string): Promise<PrintedPage> {
     child.once("exit", (code) => reject(new Error(`chromium ended with ${code}`)));
   });
   try {
-    return await Promise.race([print(new DevTools(child), file), failed]);
+    return await Promise.race([attach(new DevTools(child)).then(use), failed]);
   } finally {
     failed.catch(() => undefined);
     child.kill("SIGKILL");
     await gone;
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** @param file path of the HTML file */
+export function printedPage(file: string): Promise<PrintedPage> {
+  return withChromium(async (page) => {
+    await page.look({ width: Math.round(SHEET_WIDTH * CSS_PIXELS_PER_MM), height: 1000 });
+    await page.print();
+    await page.open(pathToFileURL(file).href);
+    const overflowing = await page.overflowing();
+    const pdf = await page.pdf();
+    const sheets =
+      Buffer.from(pdf)
+        .toString("latin1")
+        .match(/\/Type \/Page\b/g)?.length ?? 0;
+    return { sheets, overflowing, requests: page.requests, pdf };
+  });
 }

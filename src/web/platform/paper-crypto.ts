@@ -16,8 +16,8 @@ export type PaperSecret =
   /** The modulus, which names the pair. */
   | { readonly kind: "rsa"; readonly key: Uint8Array };
 
-/** Of an envelope. */
-const TAG_BYTES = 32;
+/** Of an envelope; with the padding's length, one block of AES key wrap. */
+const TAG_BYTES = 7;
 const SCALAR_BYTES = 32;
 /** What PrivateKeyInfo of a P-256 key begins with here; the scalar follows. */
 const EC_PREFIX = new TextEncoder().encode("P-256 ");
@@ -58,13 +58,16 @@ export function hmac(key: Uint8Array, data: Uint8Array): Uint8Array {
   return hmacOf(sha256, key, data);
 }
 
-function seal(key: Uint8Array, value: Uint8Array): Uint8Array {
-  return concat(hmac(key, value), value);
+/** As long as AES key wrap makes it (RFC 3394 §2.2, RFC 5649 §4.1): devices are told apart by that. */
+function seal(key: Uint8Array, value: Uint8Array, padding: number): Uint8Array {
+  const tag = hmac(key, concat(value, Uint8Array.of(padding))).subarray(0, TAG_BYTES);
+  return concat(tag, Uint8Array.of(padding), value, new Uint8Array(padding));
 }
 
 function unseal(key: Uint8Array, envelope: Uint8Array): Uint8Array {
-  const value = envelope.slice(TAG_BYTES);
-  if (equal(envelope.slice(0, TAG_BYTES), hmac(key, value))) return value;
+  const padding = envelope[TAG_BYTES] ?? 0;
+  const value = envelope.slice(TAG_BYTES + 1, envelope.length - padding);
+  if (equal(seal(key, value, padding), envelope)) return value;
   throw ckrError("CKR_WRAPPED_KEY_INVALID");
 }
 
@@ -81,7 +84,7 @@ export function wrapOaep(
   value: Uint8Array,
 ): Uint8Array {
   requireHash(hashAlg);
-  return seal(modulus, value);
+  return seal(modulus, value, 0);
 }
 
 export function unwrapOaep(key: Uint8Array, hashAlg: number, wrapped: Uint8Array): Uint8Array {
@@ -89,8 +92,9 @@ export function unwrapOaep(key: Uint8Array, hashAlg: number, wrapped: Uint8Array
   return unseal(key, wrapped);
 }
 
-export function wrapAes(_format: WrapFormat, kek: Uint8Array, value: Uint8Array): Uint8Array {
-  return seal(kek, value);
+export function wrapAes(format: WrapFormat, kek: Uint8Array, value: Uint8Array): Uint8Array {
+  const toBlock = 8 - (value.length % 8);
+  return seal(kek, value, format === "pkcs7-rfc3394" ? toBlock : toBlock % 8);
 }
 
 export function unwrapAes(_format: WrapFormat, kek: Uint8Array, wrapped: Uint8Array): Uint8Array {
