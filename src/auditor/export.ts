@@ -48,7 +48,9 @@ function filesBelow(root: string, folder: string = root): readonly string[] {
 
 /** @returns whether the file was new @throws auditor-refused where another one is there */
 async function copyUnchanging(from: string, to: string): Promise<boolean> {
-  const bytes = Uint8Array.from(readFileSync(from));
+  const bytes = await readIfThere(from, Number.POSITIVE_INFINITY);
+  // A partial tile goes when the full one is there, which is copied too.
+  if (!bytes) return false;
   if (existsSync(to)) {
     if (statSync(to).size === bytes.length && equal(Uint8Array.from(readFileSync(to)), bytes)) return false;
     throw refuse(`the mirror has another ${to}`, "keep both: one of them is not what others were shown");
@@ -85,24 +87,24 @@ async function exportNamespace(
   // Read first: what is published after it is not waited for, what is before it is all there.
   const note = await readIfThere(join(from, CHECKPOINT), MAX_CHECKPOINT_BYTES);
   const index = await readIfThere(join(from, INDEX), MAX_CHECKPOINT_BYTES);
-  if (!note || !index)
-    throw refuse(`the log of ${config.name} has no checkpoint yet`, "start the auditor once");
-  const checkpoint = checkpointIn(note, config);
+  if (!index) throw refuse(`the log of ${config.name} is not there yet`, "start the auditor once");
+  const checkpoint = note && checkpointIn(note, config);
+  const epochs = checkpoint?.size ?? 0;
   const old = await readIfThere(join(to, CHECKPOINT), MAX_CHECKPOINT_BYTES);
-  if (old && checkpointIn(old, config).size > checkpoint.size)
+  if (old && checkpointIn(old, config).size > epochs)
     throw refuse(
       `the mirror of ${config.name} is ahead of this directory`,
       "which of the two is an old copy?",
     );
   let copied = 0;
   for (const path of filesBelow(from)) {
-    if (path === CHECKPOINT || path === INDEX || isLater(path, checkpoint.size)) continue;
+    if (path === CHECKPOINT || path === INDEX || isLater(path, epochs)) continue;
     if (await copyUnchanging(join(from, path), join(to, path))) copied++;
   }
-  await requireWhole(to, checkpoint);
+  if (checkpoint) await requireWhole(to, checkpoint);
   await writeDurably(join(to, INDEX), index);
-  await writeDurably(join(to, CHECKPOINT), note);
-  return { namespace: config.name, epochs: checkpoint.size, copied };
+  if (note) await writeDurably(join(to, CHECKPOINT), note);
+  return { namespace: config.name, epochs, copied };
 }
 
 /** @throws log-invalid for one that this auditor did not sign */

@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { fromHex, fromUtf8 } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
+import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { decodeJson, encodeJson } from "../ceremony/json-bytes.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import type { Audit } from "../wire/audit.ts";
@@ -259,12 +259,12 @@ export class AuditedNamespace {
       proof: await log.proofOf(epoch - 1),
     };
     await writeDurably(this.#bundlePath(epoch), encodeBundle(bundle));
-    await this.writeIndex();
+    await this.#writeIndex();
     return bundle;
   }
 
   /** `index.json`: where a reader may begin. Nobody believes it. @throws file-failed, store-full */
-  async writeIndex(): Promise<void> {
+  async #writeIndex(): Promise<void> {
     const { config, log, logKey, publicDir } = this.#parts;
     const epochs = log.size();
     const newest = epochs > 0 ? await this.bundleOf(epochs) : undefined;
@@ -298,9 +298,14 @@ export class AuditedNamespace {
         `the log of ${this.config.name} has ${logged} entries, and ${last} epochs are signed`,
         { details: { reason: "log-behind" }, hint: "the parts of the data directory are of different times" },
       );
-    if (signed && existsSync(this.#countersignaturePath(last)) && !existsSync(this.#bundlePath(last)))
-      await this.#publish(signed);
-    else await this.writeIndex();
+    const unpublished =
+      signed && existsSync(this.#countersignaturePath(last)) && !existsSync(this.#bundlePath(last));
+    try {
+      await (unpublished ? this.#publish(signed) : this.#writeIndex());
+    } catch (error) {
+      // A witness that is away keeps nobody from reading; the operator's next request finishes it.
+      if (!isStrongroomError(error, "unavailable")) throw error;
+    }
   }
 
   #requireEnabled(): void {
