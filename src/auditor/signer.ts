@@ -9,7 +9,7 @@ import { verifyOwnEd25519 } from "../crypto/node/ed25519.ts";
 import { type KeySpec, ROLES } from "../keys/roles.ts";
 import { startTokenPool, type TokenConfig, type TokenObserver, type TokenPool } from "../token/pool.ts";
 import type { KeyName, TokenHealth } from "../token/token.ts";
-import { decodeHead, encodeHead, follows, type Head, type HeadAnchor, newestHead } from "./anchor.ts";
+import { decodeHead, encodeHead, follows, type HeadAnchor, newestHead } from "./anchor.ts";
 
 /** One signing key. */
 export interface Signer {
@@ -109,14 +109,13 @@ function signerOf(pool: TokenPool, { name, label, publicKey }: SignerKey): Signe
 }
 
 function anchorOn(pool: TokenPool, label: string): HeadAnchor {
-  const read = async (): Promise<Head | undefined> => {
-    const [values] = await pool.run([{ op: "read-data", label }]);
-    return newestHead(values.map(decodeHead));
-  };
+  const values = async (): Promise<readonly Uint8Array[]> =>
+    (await pool.run([{ op: "read-data", label }]))[0];
   return {
-    read,
+    read: async () => newestHead((await values()).map(decodeHead)),
     async write(head) {
-      const before = await read();
+      const expected = await values();
+      const before = newestHead(expected.map(decodeHead));
       if (before && !follows(head, before))
         throw new StrongroomError(
           "auditor-refused",
@@ -126,9 +125,9 @@ function anchorOn(pool: TokenPool, label: string): HeadAnchor {
           },
         );
       const value = encodeHead(head);
-      await pool.run([{ op: "write-data", label, value }]);
-      const [after, ...others] = (await pool.run([{ op: "read-data", label }]))[0];
-      if (!after || others.length > 0 || !equal(after, value))
+      await pool.run([{ op: "write-data", label, value, expected }]);
+      const after = await values();
+      if (after.length !== 1 || after.some((one) => !equal(one, value)))
         throw new StrongroomError("token-failed", `the token does not keep what it was told under ${label}`, {
           hint: "does it keep data objects (CKO_DATA)?",
         });

@@ -3,8 +3,10 @@
  * that a restored backup of the disk cannot make it forget that (design §10).
  */
 import { equal } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
 import { OBJECT_CLASS } from "./attributes.ts";
 import type { ObjectHandle, TokenSession } from "./session.ts";
+import type { WriteDataStep } from "./token.ts";
 
 interface DataObject {
   readonly handle: ObjectHandle;
@@ -21,19 +23,44 @@ export function dataValues(session: TokenSession, label: string): readonly DataO
     });
 }
 
-/** Makes the new object before it destroys the old ones: setting CKA_VALUE in place could leave neither value. */
-export function writeData(session: TokenSession, label: string, value: Uint8Array): void {
-  const before = session.find({ CLASS: OBJECT_CLASS.data, TOKEN: true, LABEL: label });
-  const same = dataValues(session, label).find((found) => equal(found.value, value));
-  const keep =
-    same?.handle ??
-    session.createObject({
-      CLASS: OBJECT_CLASS.data,
-      TOKEN: true,
-      PRIVATE: true,
-      LABEL: label,
-      VALUE: value,
-      MODIFIABLE: false,
-    });
-  for (const handle of before) if (!handle.equals(keep)) session.destroy(handle);
+/**
+ * Makes the new object before it destroys the old ones: setting CKA_VALUE in place could leave neither value. PKCS#11
+ * has no compare-and-swap, but objects of others are seen: of two writers, the one whose object came later sees the
+ * other's, and takes its own back.
+ *
+ * @throws conflict where there is another value than the expected ones
+ */
+export function writeData(
+  session: TokenSession,
+  { label, value, expected }: Pick<WriteDataStep, "label" | "value" | "expected">,
+): void {
+  const isExpected = (one: Uint8Array): boolean => [value, ...expected].some((known) => equal(known, one));
+  const isOwn = (one: Uint8Array): boolean => equal(value, one);
+  if (dataValues(session, label).some((found) => !isExpected(found.value))) throw conflict(label);
+  const there = dataValues(session, label).some((found) => isOwn(found.value));
+  const made = there
+    ? undefined
+    : session.createObject({
+        CLASS: OBJECT_CLASS.data,
+        TOKEN: true,
+        PRIVATE: true,
+        LABEL: label,
+        VALUE: value,
+        MODIFIABLE: false,
+      });
+  if (dataValues(session, label).some((found) => !isExpected(found.value))) {
+    session.discard(made);
+    throw conflict(label);
+  }
+  const [, ...twins] = dataValues(session, label).filter((found) => isOwn(found.value));
+  const old = dataValues(session, label).filter((found) => !isOwn(found.value) && isExpected(found.value));
+  for (const { handle } of [...old, ...twins]) session.destroy(handle);
+  const left = dataValues(session, label);
+  if (left.length !== 1 || left.some((found) => !isOwn(found.value))) throw conflict(label);
+}
+
+function conflict(label: string): StrongroomError {
+  return new StrongroomError("conflict", `somebody else writes ${label} on the token`, {
+    hint: "two services use one token; stop one of them",
+  });
 }

@@ -73,6 +73,7 @@ export function writeRun(out: FrameWriter, id: number, steps: readonly TokenStep
       case "write-data":
         out.text(step.label);
         out.bytes(step.value);
+        out.list(step.expected);
         break;
     }
   }
@@ -123,7 +124,7 @@ function readStep(input: FrameReader): TokenStep {
     case OP["read-data"]:
       return { op: "read-data", label: input.text() };
     case OP["write-data"]:
-      return { op: "write-data", label: input.text(), value: input.bytes() };
+      return { op: "write-data", label: input.text(), value: input.bytes(), expected: input.list() };
     default:
       throw new StrongroomError("internal", "unknown step in a frame");
   }

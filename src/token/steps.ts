@@ -113,7 +113,7 @@ export class StepRunner {
       case "read-data":
         return dataValues(session, step.label).map(({ value }) => value);
       case "write-data":
-        writeData(session, step.label, step.value);
+        writeData(session, step);
         return [];
     }
   }

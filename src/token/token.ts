@@ -43,12 +43,15 @@ export interface ReadDataStep {
 
 /**
  * Leaves one data object with that label, which has that value. The new one is there before any old one goes: after an
- * accident there are two, never none. It is the one step that lasts; doing it again changes nothing.
+ * accident there are two, never none. It is the one step that lasts; doing it again changes nothing. Of two that replace
+ * the same values at the same time, one at most succeeds; the other fails the run with conflict.
  */
 export interface WriteDataStep {
   readonly op: "write-data";
   readonly label: string;
   readonly value: Uint8Array;
+  /** The values that it replaces: all that `read-data` gave. */
+  readonly expected: readonly Uint8Array[];
 }
 
 /**

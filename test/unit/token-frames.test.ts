@@ -37,7 +37,7 @@ const step: fc.Arbitrary<TokenStep> = fc.oneof(
   fc.record({ op: fc.constant("random" as const), length: u32 }),
   fc.record({ op: fc.constant("sign-message" as const), key: fc.string(), message: bytes }),
   fc.record({ op: fc.constant("read-data" as const), label: fc.string() }),
-  fc.record({ op: fc.constant("write-data" as const), label: fc.string(), value: bytes }),
+  fc.record({ op: fc.constant("write-data" as const), label: fc.string(), value: bytes, expected: points }),
 );
 const result: fc.Arbitrary<StepResult> = fc.oneof(
   bytes,
