@@ -9,7 +9,7 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { catchUp } from "../trust/catch-up.ts";
 import { decodePins, type Pins } from "../trust/pins.ts";
-import { announcementOf, type TrustState, untimely } from "../trust/state.ts";
+import { announcementOf, type TrustState, timeText, untimely } from "../trust/state.ts";
 import type { FleetStatus } from "../wire/announcement.ts";
 import { decodeBundle, encodeBundle, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
 import type { ServiceLog } from "./log.ts";
@@ -163,7 +163,7 @@ function partOf(
   if (!own) return { ok: false, detail: `${epoch} does not announce this fleet` };
   if (own.manifestSha256 !== manifestSha256)
     return { ok: false, detail: `${epoch} announces another manifest of this fleet` };
-  const until = new Date(announcement.validUntil).toISOString();
+  const until = timeText(announcement.validUntil);
   return {
     ok: own.status !== "revoked" && announcement.validUntil - now > WARN_MS,
     detail: `${epoch}, ${own.status}, valid until ${until}`,

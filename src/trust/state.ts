@@ -73,12 +73,12 @@ export function untimely(
   { createdAt, validUntil }: Pick<Announcement, "createdAt" | "validUntil">,
   now: number,
 ): StrongroomError | undefined {
-  if (createdAt > now + CLOCK_SKEW_MS) return refused("not-yet-valid", `made at ${iso(createdAt)}`);
-  return validUntil > now ? undefined : refused("expired", `valid until ${iso(validUntil)}`);
+  if (createdAt > now + CLOCK_SKEW_MS) return refused("not-yet-valid", `made at ${timeText(createdAt)}`);
+  return validUntil > now ? undefined : refused("expired", `valid until ${timeText(validUntil)}`);
 }
 
 /** Times of announcements are as far from now as whoever signs likes. */
-function iso(milliseconds: number): string {
+export function timeText(milliseconds: number): string {
   const time = new Date(milliseconds);
   return Number.isNaN(time.getTime()) ? `${milliseconds} ms` : time.toISOString();
 }
