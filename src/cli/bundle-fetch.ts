@@ -10,8 +10,10 @@ import { StrongroomError } from "../base/errors.ts";
 import { catchUp } from "../trust/catch-up.ts";
 import type { Pins } from "../trust/pins.ts";
 import { refused } from "../trust/refusal.ts";
-import { announcementOf, type TrustState, timeText } from "../trust/state.ts";
-import { bundlePlace, epochsIn, readBytes, readPins } from "./bundle-files.ts";
+import { announcementOf, follow, keysFor, type TrustState, timeText, untimely } from "../trust/state.ts";
+import { verifyBundle } from "../trust/verify-bundle.ts";
+import { decodeBundle } from "../wire/bundle.ts";
+import { bundlePlace, epochsIn, readPins } from "./bundle-files.ts";
 import { printJson, say } from "./terminal.ts";
 
 interface FetchOptions {
