@@ -1,5 +1,6 @@
 /** A service as a process: signals, accidents, exit codes. */
 import type { ServiceConfig } from "./config-schema.ts";
+import { settleHeap } from "./heap.ts";
 import type { ServiceLog } from "./log.ts";
 import { startService } from "./start.ts";
 
@@ -25,6 +26,7 @@ export async function runService(config: ServiceConfig): Promise<void> {
  * @param closeMs how long closing may take, besides some slack
  */
 export function runUntilStopped(service: Stoppable, closeMs: number): void {
+  settleHeap();
   const { log } = service;
   let stopping = false;
   const exit = (code: number): never => {

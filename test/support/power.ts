@@ -8,7 +8,7 @@ import { syncBuiltinESMExports } from "node:module";
 const CALLS = ["open", "rename", "unlink", "rm", "mkdir", "copyFile", "writeFile"] as const;
 const HANDLE_CALLS = ["writeFile", "write", "sync", "datasync", "truncate"] as const;
 
-export class PowerFailure extends Error {
+class PowerFailure extends Error {
   readonly code = "EIO";
 }
 
