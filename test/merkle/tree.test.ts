@@ -238,6 +238,29 @@ describe("what no tree has", () => {
   });
 });
 
+describe("a path of another length than the size asks for, even where it leads to the root", () => {
+  const [leaf, b, c] = ["leaf", "b", "c"].map((text) => leafHash(utf8(text)));
+  if (!leaf || !b || !c) throw new Error("no hashes");
+  test("inclusion", () => {
+    expect(faultOf(() => verifyInclusion({ size: 1, root: nodeHash(b, leaf) }, 0, leaf, [b]))).toBe(
+      "bad-proof",
+    );
+    expect(faultOf(() => verifyInclusion({ size: 3, root: nodeHash(leaf, b) }, 0, leaf, [b]))).toBe(
+      "bad-proof",
+    );
+  });
+  test("consistency", () => {
+    const long = { size: 2, root: nodeHash(c, nodeHash(leaf, b)) };
+    const before = { size: 1, root: nodeHash(c, leaf) };
+    expect(faultOf(() => verifyConsistency(before, long, [b, c]))).toBe("bad-proof");
+    const short = { size: 3, root: nodeHash(leaf, b) };
+    expect(faultOf(() => verifyConsistency({ size: 1, root: leaf }, short, [b]))).toBe("bad-proof");
+    expect(faultOf(() => verifyConsistency({ size: 3, root: leaf }, { size: 4, root: leaf }, []))).toBe(
+      "bad-proof",
+    );
+  });
+});
+
 test("proofs of trees beyond 2^32 and up to 2^53 − 1 entries have their length and hold", async () => {
   // A tree whose leaves are all alike: each perfect subtree of a level has one hash.
   const byLevel = [leafHash(utf8("same"))];
