@@ -36,9 +36,10 @@ class Shown {
       },
       bundleUrls: [AUDITOR],
       siteUrls: () => ({}),
-      fetch: async (url) => {
-        this.asked.push(String(url));
-        const bytes = this.files.get(String(url));
+      fetch: async (input) => {
+        const url = input instanceof Request ? input.url : input.toString();
+        this.asked.push(url);
+        const bytes = this.files.get(url);
         return new Response(bytes === undefined ? null : Uint8Array.from(bytes), {
           status: bytes === undefined ? 404 : 200,
         });

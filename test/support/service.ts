@@ -53,6 +53,7 @@ export interface SiteOptions {
   /** The PKCS#11 module through which everybody sees the token, provisioning included; SoftHSM's own by default. */
   readonly module?: string;
   readonly maxAttempts?: number;
+  readonly fleet?: string;
   /** Called when the keys are there and the module is closed. */
   readonly provisioned?: () => void;
 }
@@ -66,23 +67,24 @@ export async function createSite(overrides: Overrides = {}, options: SiteOptions
   const maxAttempts = options.maxAttempts ?? 10;
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const keys = vaultKeys(FLEET, [0]);
+  const { fleet = FLEET } = options;
+  const keys = vaultKeys(fleet, [0]);
   const { session, profile } = await openSession({ uri, profile: "softhsm2", keys });
   const manifestFile = join(dir, "manifest.json");
   try {
     if (!provisioned(provision(session, profile, keys))) throw new Error("provisioning failed");
     const publicKeys = readPublicKeys(session, keys);
     const sites = [{ name: SITE, url, tokenSerial: hsm.label, publicKeys }];
-    const facts = { fleet: FLEET, threshold: 1, maxAttempts, createdAt: Date.now(), sites };
+    const facts = { fleet, threshold: 1, maxAttempts, createdAt: Date.now(), sites };
     await publishManifest(manifestFile, manifestOf(facts));
   } finally {
     session.close();
   }
   options.provisioned?.();
-  const issuer = await createIssuer(dir);
+  const issuer = await createIssuer(dir, fleet);
 
   const defaults: Record<string, unknown> = {
-    fleet: FLEET,
+    fleet,
     site: SITE,
     listen: { host: "127.0.0.1", port },
     token: { uri, profile: "softhsm2", workers: 1 },
