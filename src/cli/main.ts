@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   provision: async () => (await import("./provision.ts")).provisionCommand(),
   evidence: async () => (await import("./evidence.ts")).evidenceCommand(),
   auditor: async () => (await import("./auditor.ts")).auditorCommand(),
+  witness: async () => (await import("./witness.ts")).witnessCommand(),
   bundle: async () => (await import("./bundle.ts")).bundleCommand(),
 };
 

@@ -11,7 +11,16 @@ import type { Operation } from "../wire/messages.ts";
 
 export type Outcome = "ok" | WireCode;
 /** What a request turned out to ask; `sealed` where its envelope never opened. */
-export type RequestKind = Operation | "sealed" | "site" | "fleet" | "audit" | "log" | "operations" | "other";
+export type RequestKind =
+  | Operation
+  | "sealed"
+  | "site"
+  | "fleet"
+  | "audit"
+  | "log"
+  | "witness"
+  | "operations"
+  | "other";
 
 export interface ServiceMetrics {
   readonly registry: Registry;

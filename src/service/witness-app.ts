@@ -1,0 +1,95 @@
+/** The express application of a witness: add-checkpoint of C2SP tlog-witness, and what its operators see. */
+import type { RequestListener } from "node:http";
+import express, { type Response } from "express";
+import helmet from "helmet";
+import type { Witness, WitnessAnswer } from "../auditor/witness.ts";
+import { fromUtf8 } from "../base/bytes.ts";
+import { StrongroomError } from "../base/errors.ts";
+import { MAX_ADD_CHECKPOINT_CHARACTERS, SIZE_TYPE } from "../merkle/add-checkpoint.ts";
+import type { TokenHealth } from "../token/token.ts";
+import type { AuditorMetrics } from "./auditor-metrics.ts";
+import { readBody } from "./body.ts";
+import type { TrustsProxy } from "./client-address.ts";
+import type { ServiceLog } from "./log.ts";
+import { scrub } from "./log-fields.ts";
+import { answerError, limited, page, READ, wrongMethod } from "./pages.ts";
+import type { RateLimiter } from "./rate-limit.ts";
+
+export interface WitnessAppOptions {
+  readonly witness: Pick<Witness, "addCheckpoint">;
+  readonly tokenHealth: () => TokenHealth;
+  readonly draining: () => boolean;
+  readonly admit: () => void;
+  /** Told when a request that may change something begins and ends. */
+  readonly count: (change: 1 | -1) => void;
+  readonly metrics: AuditorMetrics;
+  readonly log: ServiceLog;
+  readonly limiter: RateLimiter;
+  readonly trusts: TrustsProxy | undefined;
+}
+
+/** UTF-8 has at most three bytes for what is one character here. */
+const MAX_BODY_BYTES = 3 * MAX_ADD_CHECKPOINT_CHARACTERS;
+
+function send(response: Response, answer: WitnessAnswer): void {
+  response.set("cache-control", "no-store");
+  if (answer.status === 200) response.status(200).type("text/plain; charset=utf-8").end(answer.cosignatures);
+  else if (answer.status === 409) response.status(409).set("content-type", SIZE_TYPE).end(`${answer.size}\n`);
+  else response.status(answer.status).type("text/plain; charset=utf-8").end(`${answer.problem}\n`);
+}
+
+export function createWitnessApp(options: WitnessAppOptions): RequestListener {
+  const { witness, admit, count, tokenHealth, draining, metrics } = options;
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag");
+  app.set("query parser", false);
+  app.use(helmet());
+  app.use("/add-checkpoint", page("witness", options), limited(options));
+  app
+    .route("/add-checkpoint")
+    .post(async (request, response) => {
+      admit();
+      count(1);
+      try {
+        const body = await readBody(request, MAX_BODY_BYTES);
+        send(response, await witness.addCheckpoint(fromUtf8(body)));
+      } finally {
+        count(-1);
+      }
+    })
+    .all(wrongMethod("POST"));
+  app.use(["/healthz", "/readyz", "/metrics"], page("operations", options));
+  app
+    .route("/healthz")
+    .get((_request, response) => {
+      response.set("cache-control", "no-store").json({ alive: true });
+    })
+    .all(wrongMethod(READ));
+  app
+    .route("/readyz")
+    .get((_request, response) => {
+      const { ready, reason } = tokenHealth();
+      response
+        .status(ready && !draining() ? 200 : 503)
+        .set("cache-control", "no-store")
+        .json({
+          ready: ready && !draining(),
+          token: { ok: ready, detail: ready ? "signs" : scrub(reason ?? "not ready") },
+          draining: draining(),
+        });
+    })
+    .all(wrongMethod(READ));
+  app
+    .route("/metrics")
+    .get(limited(options), async (_request, response) => {
+      const text = await metrics.registry.metrics();
+      response.set({ "cache-control": "no-store", "content-type": metrics.registry.contentType }).end(text);
+    })
+    .all(wrongMethod(READ));
+  app.use(() => {
+    throw new StrongroomError("invalid-request", "no such page", { details: { status: 404 } });
+  });
+  app.use(answerError);
+  return app;
+}
