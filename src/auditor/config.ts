@@ -105,7 +105,6 @@ const namespace = z
         )
         .min(1)
         .max(8)
-        .refine((all) => distinct(all.map((one) => one.publicKey.slice(-2))), "two keys end in the same byte")
         .describe("list the audit keys, oldest first"),
       checkpoint: z.strictObject({ label, publicKey }),
     }),
@@ -144,7 +143,11 @@ const schema = z.strictObject({
     .min(1)
     .max(64)
     .refine((all) => distinct(all.map(({ name }) => name)), "a namespace occurs twice")
-    .refine((all) => distinct(all.map(({ origin }) => origin)), "two logs have the same origin"),
+    .refine((all) => distinct(all.map(({ origin }) => origin)), "two logs have the same origin")
+    .refine(
+      (all) => distinct(all.flatMap(({ keys }) => keys.audit.map(({ publicKey: key }) => key.slice(-2)))),
+      "two audit keys end in the same byte, by which Plexi's clients tell them apart",
+    ),
   requestsPerSecondPerAddress: whole(1, 1_000_000, "requests").default(100),
   trustProxy: z
     .union([z.literal(false), z.number().int().min(1).max(10)])

@@ -90,8 +90,8 @@ interface Checked {
 
 export class AuditedNamespace {
   readonly config: NamespaceConfig;
-  readonly announcements: Announcements;
-  readonly evidence: EvidenceStore;
+  readonly #announcements: Announcements;
+  readonly #evidence: EvidenceStore;
   readonly #parts: NamespaceParts;
   readonly #audits: Audits;
   #busy: Promise<unknown> = Promise.resolve();
@@ -99,8 +99,11 @@ export class AuditedNamespace {
   private constructor(parts: NamespaceParts, audits: Audits) {
     const { stateDir, publicDir, config } = parts;
     this.config = config;
-    this.announcements = new Announcements(join(stateDir, "announcements"), join(publicDir, "announcements"));
-    this.evidence = new EvidenceStore(join(stateDir, "evidence"), join(publicDir, "evidence"));
+    this.#announcements = new Announcements(
+      join(stateDir, "announcements"),
+      join(publicDir, "announcements"),
+    );
+    this.#evidence = new EvidenceStore(join(stateDir, "evidence"), join(publicDir, "evidence"));
     this.#parts = parts;
     this.#audits = audits;
   }
@@ -130,6 +133,19 @@ export class AuditedNamespace {
   async bundleOf(epoch: number): Promise<Bundle | undefined> {
     const bytes = await readIfThere(this.#bundlePath(epoch), MAX_BUNDLE_BYTES);
     return bytes && decodeBundle(bytes);
+  }
+
+  /** Takes an announcement's exact bytes. @param digest their SHA-256, hex @throws as `Announcements.put` */
+  putAnnouncement(digest: string, bytes: Uint8Array): Promise<void> {
+    return this.#inTurn(() => this.#announcements.put(digest, bytes));
+  }
+
+  /**
+   * Takes one file of evidence. In turn with everything else: between its check and its publication, nobody changes it.
+   * @throws as `EvidenceStore.put`
+   */
+  putEvidence(id: string, path: string, bytes: Uint8Array): Promise<void> {
+    return this.#inTurn(() => this.#evidence.put(id, path, bytes));
   }
 
   /**
@@ -163,7 +179,7 @@ export class AuditedNamespace {
           ? `epoch ${epoch} is not the next one, ${last + 1}`
           : `epoch ${this.#audits.last} is signed and not countersigned yet`,
       );
-    const { announcement } = await this.announcements.get(digest);
+    const { announcement } = await this.#announcements.get(digest);
     const { config, policy, logKey, stateDir, now } = this.#parts;
     const before = await this.#epochBefore(epoch);
     const context = {
@@ -181,7 +197,7 @@ export class AuditedNamespace {
     if (context.now < (this.#audits.get(epoch - 1)?.audit.timestamp ?? 0))
       throw auditorRefused("the auditor's clock is behind the epoch before", "set the clock right");
     const work = join(stateDir, "work");
-    const evidence = await checkEvidence(announcement.fleets, before, policy, this.evidence, work);
+    const evidence = await checkEvidence(announcement.fleets, before, policy, this.#evidence, work);
     return { epoch, timestamp: context.now, evidence, signer: signingKey(context, announcement) };
   }
 
@@ -209,8 +225,8 @@ export class AuditedNamespace {
 
   async #sign(digest: string, { epoch, timestamp, evidence, signer }: Checked): Promise<SignedAudit> {
     // Published first: what is signed can always be looked at.
-    for (const id of evidence) await this.evidence.publish(id);
-    await this.announcements.publish(digest);
+    for (const id of evidence) await this.#evidence.publish(id);
+    await this.#announcements.publish(digest);
     const { ciphersuite, name: namespace } = this.config;
     return this.#audits.sign({ ciphersuite, namespace, timestamp, epoch, digest: fromHex(digest) }, signer);
   }
@@ -219,11 +235,11 @@ export class AuditedNamespace {
     const signed = this.#audits.get(epoch - 1);
     if (!signed) return undefined;
     const { digest } = signed.audit;
-    return { digest, announcement: (await this.announcements.get(digest)).announcement };
+    return { digest, announcement: (await this.#announcements.get(digest)).announcement };
   }
 
   async #checkCountersignature({ audit, auditor }: SignedAudit, request: CountersignRequest): Promise<void> {
-    const { announcement } = await this.announcements.get(audit.digest);
+    const { announcement } = await this.#announcements.get(audit.digest);
     const { operators } = trustedKeys(announcement, await this.#epochBefore(audit.epoch));
     if (!operators.includes(request.operatorKey))
       throw auditorRefused(
@@ -249,7 +265,7 @@ export class AuditedNamespace {
       "a countersignature",
     );
     if (log.size() < epoch) await log.append(logEntry(audit, countersignature), epoch - 1);
-    const { bytes: announcement } = await this.announcements.get(audit.digest);
+    const { bytes: announcement } = await this.#announcements.get(audit.digest);
     const bundle: Bundle = {
       type: "strongroom/validation-bundle/v1",
       announcement: fromUtf8(announcement),
@@ -268,7 +284,7 @@ export class AuditedNamespace {
     const { config, log, logKey, publicDir } = this.#parts;
     const epochs = log.size();
     const newest = epochs > 0 ? await this.bundleOf(epochs) : undefined;
-    const { announcement } = newest ? await this.announcements.get(newest.audit.digest) : {};
+    const { announcement } = newest ? await this.#announcements.get(newest.audit.digest) : {};
     await writeDurably(
       join(publicDir, "index.json"),
       encodeJson({

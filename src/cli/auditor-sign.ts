@@ -41,7 +41,7 @@ async function handIn(namespace: AuditedNamespace, dir: string): Promise<void> {
     });
   const id = createHash("sha256").update(openEvidence(list).envelope.payload).digest("hex");
   for (const [path, { bytes }] of files)
-    await namespace.evidence.put(id, path, bytes ?? read(`${dir}/${path}`));
+    await namespace.putEvidence(id, path, bytes ?? read(`${dir}/${path}`));
   say(`evidence ${id}: ${files.size} files`);
 }
 
@@ -58,7 +58,7 @@ async function sign(options: SignOptions): Promise<void> {
         hint: `it has: ${[...auditor.namespaces.keys()].join(", ")}`,
       });
     for (const dir of options.evidence ?? []) await handIn(namespace, dir);
-    await namespace.announcements.put(digest, bytes);
+    await namespace.putAnnouncement(digest, bytes);
     const { epoch } = announcement;
     if (options.dryRun) {
       await namespace.check(epoch, digest);

@@ -49,7 +49,7 @@ async function readJson<T>(request: Request, schema: z.ZodType<T>): Promise<T> {
 }
 
 /** Everything of an error of ours but its cause; of a bug, nothing. */
-function tell(response: Response, failure: unknown): void {
+function tell(request: Request, response: Response, failure: unknown): void {
   const error = ours(failure);
   response.locals.error = error;
   const { code, message, hint, details } = error;
@@ -57,7 +57,11 @@ function tell(response: Response, failure: unknown): void {
   const body = code === "internal" ? wireError(error) : { ...wireError(error), code, message, hint, details };
   response
     .status(typeof status === "number" ? status : error.status === 500 ? 503 : error.status)
-    .set({ "cache-control": "no-store", "x-content-type-options": "nosniff" })
+    .set({
+      "cache-control": "no-store",
+      // What was not read would be taken for the next request.
+      ...(request.complete ? {} : { connection: "close" }),
+    })
     .json(body);
 }
 
@@ -84,7 +88,7 @@ export function addWrites(
         admit();
         await work(namespace, request, response);
       } catch (error) {
-        tell(response, error);
+        tell(request, response, error);
       } finally {
         count(-1);
       }
@@ -97,13 +101,13 @@ export function addWrites(
 
   write("put", "/namespaces/:namespace/announcements/:digest", async (namespace, request, response) => {
     const bytes = await readBody(request, MAX_ANNOUNCEMENT_BYTES);
-    await namespace.announcements.put(String(request.params.digest), bytes);
+    await namespace.putAnnouncement(String(request.params.digest), bytes);
     stored(response);
   });
   write("put", "/namespaces/:namespace/evidence/:id/*path", async (namespace, request, response) => {
     const bytes = await readBody(request, MAX_EVIDENCE_FILE_BYTES);
     const { id, path } = request.params;
-    await namespace.evidence.put(String(id), Array.isArray(path) ? path.join("/") : String(path), bytes);
+    await namespace.putEvidence(String(id), Array.isArray(path) ? path.join("/") : String(path), bytes);
     stored(response);
   });
   write("post", "/namespaces/:namespace/audits", async (namespace, request, response) => {

@@ -1,4 +1,6 @@
 /** The auditor's commands: what they prepare, sign and mirror, and that doing them again changes nothing. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -17,6 +19,7 @@ import {
   paperFleet,
   writeEvidence,
 } from "../support/auditor-world.ts";
+import { STRONGROOM } from "../support/cli.ts";
 import { type Ran, runCommand } from "../support/command.ts";
 
 let world: AuditorWorld;
@@ -252,4 +255,32 @@ test("a disabled namespace takes nothing more", async () => {
   } finally {
     await auditor.close();
   }
+});
+
+describe("serve, as a process", () => {
+  /** Starts it, and waits for the line that says where it listens. */
+  async function serve(): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+    const child = spawn(process.execPath, [...STRONGROOM, "auditor", "serve", "--data", world.dir], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let output = "";
+    for await (const chunk of child.stdout ?? []) {
+      output += String(chunk);
+      const url = /"url":"([^"]+)"/.exec(output)?.[1];
+      if (url !== undefined) return { child, url };
+    }
+    throw new Error(`it ended: ${output}`);
+  }
+
+  test("comes back after SIGKILL, and ends with 0 when it is asked to", async () => {
+    const killed = await serve();
+    killed.child.kill("SIGKILL");
+    await once(killed.child, "exit");
+    const { child, url } = await serve();
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
+    const last = await fetch(`${url}/namespaces/${NAMESPACE}/last-verified-epoch`);
+    expect(await last.json()).toMatchObject({ epoch: 4, end_hash: newest });
+    child.kill("SIGTERM");
+    expect(await once(child, "exit")).toEqual([0, null]);
+  });
 });

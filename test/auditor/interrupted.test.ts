@@ -148,13 +148,13 @@ async function rollOut(
   { namespace }: Machine,
   { bytes, digest }: ReturnType<typeof announced>,
 ): Promise<Bundle> {
-  await namespace.announcements.put(digest, bytes);
+  await namespace.putAnnouncement(digest, bytes);
   const audit = await namespace.audit(1, digest);
   return namespace.countersign(operator.countersign(audit, config.keys.audit[0]?.publicKey ?? ""));
 }
 
-/** Every run of the suite takes every sixth of some 115 calls, from another one on. */
-const STEP = 6;
+/** Every run of the suite takes every tenth of some 115 calls, from another one on. */
+const STEP = 10;
 
 test("the power fails at every call", async () => {
   const [first, second] = [announced(Date.now() - 2_000), announced(Date.now() - 1_000)];
@@ -194,7 +194,7 @@ test("the power fails at every call", async () => {
     await again.log.close();
   }
   // Long before and long after the token was told: both ways were gone.
-  expect(failures).toBeGreaterThan(15);
-  expect(taken.first).toBeGreaterThan(3);
-  expect(taken.second).toBeGreaterThan(3);
+  expect(failures).toBeGreaterThan(8);
+  expect(taken.first).toBeGreaterThan(1);
+  expect(taken.second).toBeGreaterThan(1);
 });

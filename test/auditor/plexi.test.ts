@@ -297,9 +297,13 @@ test("a copy of the data directory from before is refused, and so is a second au
   });
   const copy = join(world.home, "copy");
   cpSync(world.dir, copy, { recursive: true });
-  const third = announce(world, 3, first.digest, [one.announced]);
+  // Its operator changes keys: those of the epoch before still say so.
+  const next = new Operator();
+  const keys = { ...world.keys, operators: [next.key] };
+  const third = announce(world, 3, first.digest, [one.announced], { keys });
   const { json: body } = await client.audit(3, third);
-  const bundle = world.operator.countersign(auditSchema.parse(body), world.keys.auditors[0] ?? "");
+  const by = (operator: Operator) =>
+    operator.countersign(auditSchema.parse(body), world.keys.auditors[0] ?? "");
   await running.close();
   const old = world.config({ dir: copy, policy: join(copy, "policy.yaml") });
   await expect(startAuditor(old, { write: () => undefined })).rejects.toMatchObject({
@@ -307,5 +311,6 @@ test("a copy of the data directory from before is refused, and so is a second au
     details: { reason: "log-behind" },
   });
   await start();
-  expect((await client.post("countersignatures", bundle)).status).toBe(200);
+  expect((await client.post("countersignatures", by(next))).status).toBe(400);
+  expect((await client.post("countersignatures", by(world.operator))).status).toBe(200);
 });
