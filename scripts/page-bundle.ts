@@ -32,6 +32,10 @@ const platform: Plugin = {
         ? { errors: [{ text: `${path} has no form in browsers` }] }
         : { path: found };
     });
+    // zod's messages in fifty languages are a third of the page.
+    bundler.onResolve({ filter: /\/locales\/index\.js$/ }, ({ path, resolveDir }) => ({
+      path: resolve(resolveDir, path.replace("index.js", "en.js")),
+    }));
     bundler.onResolve({ filter: /\/(?:profile-file|paper-crypto)\.ts$/ }, ({ path, resolveDir }) => {
       const found = FILES[resolve(resolveDir, path)];
       return found === undefined ? undefined : { path: found };

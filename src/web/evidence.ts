@@ -4,7 +4,7 @@
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { toHex } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
+import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { checkClaims } from "../ceremony/claims/all.ts";
 import type { Claim } from "../ceremony/claims/claim.ts";
 import {
@@ -18,6 +18,9 @@ import {
 } from "../ceremony/evidence-files.ts";
 import { type EvidenceSource, readingOf } from "../ceremony/evidence-judge.ts";
 import type { EvidenceQuestions } from "../ceremony/evidence-reading.ts";
+import { openEvidence } from "../ceremony/evidence-statement.ts";
+import type { CeremonyPlan } from "../ceremony/plan.ts";
+import { decodePlan } from "../ceremony/plan-file.ts";
 import { reportHtml } from "../ceremony/report.ts";
 
 /** A file somewhere in what was dropped. */
@@ -33,8 +36,9 @@ export interface JudgedEvidence {
   readonly claims: readonly Claim[];
   /** The whole page of the report. */
   readonly report: string;
-  /** SHA-256 of evidence.dsse.json and of the manifest, hex: what an announcement names. */
+  /** SHA-256, hex, of the list that the officers signed: what an announcement names it by. */
   readonly evidenceSha256: string | undefined;
+  /** SHA-256 of the manifest's file, hex. */
   readonly manifestSha256: string | undefined;
 }
 
@@ -102,6 +106,41 @@ function sourceOf(folders: Folders, folder: string): EvidenceSource | undefined 
   );
 }
 
+/** Undefined where there is no list that can be read, which a claim says. */
+function signedHash(files: EvidenceFiles): string | undefined {
+  const bytes = files.get(EVIDENCE_FILE)?.bytes;
+  if (!bytes) return undefined;
+  try {
+    return toHex(sha256(openEvidence(bytes).envelope.payload));
+  } catch (error) {
+    if (isStrongroomError(error)) return undefined;
+    throw error;
+  }
+}
+
+async function judgeFolder(
+  folders: Folders,
+  folder: string,
+  questions: EvidenceQuestions,
+): Promise<JudgedEvidence | undefined> {
+  const source = sourceOf(folders, folder);
+  if (!source) return undefined;
+  const reading = await readingOf(source, questions);
+  const claims = checkClaims(reading);
+  return {
+    folder,
+    claims,
+    report: reportHtml(reading, claims),
+    evidenceSha256: signedHash(source.files),
+    manifestSha256: source.files.get("manifest.json")?.sha256,
+  };
+}
+
+const noEvidence = (message: string): StrongroomError =>
+  new StrongroomError("evidence-invalid", message, {
+    hint: `drop the folder that has plan.yaml and ${EVIDENCE_FILE} in it`,
+  });
+
 /**
  * Every ceremony's evidence that is in what was dropped. That of a change finds the evidence before it where its plan
  * says, if that was dropped with it.
@@ -112,23 +151,59 @@ export async function judgeFiles(
   questions: EvidenceQuestions = {},
 ): Promise<readonly JudgedEvidence[]> {
   const folders = await read(found);
-  if (folders.size === 0)
-    throw new StrongroomError("evidence-invalid", "no evidence of a ceremony is among these files", {
-      hint: `drop the folder that has plan.yaml and ${EVIDENCE_FILE} in it`,
-    });
+  if (folders.size === 0) throw noEvidence("no evidence of a ceremony is among these files");
   const judged: JudgedEvidence[] = [];
-  for (const [folder, files] of folders) {
-    const source = sourceOf(folders, folder);
-    if (!source) continue;
-    const reading = await readingOf(source, questions);
-    const claims = checkClaims(reading);
-    judged.push({
-      folder,
-      claims,
-      report: reportHtml(reading, claims),
-      evidenceSha256: files.get(EVIDENCE_FILE)?.sha256,
-      manifestSha256: files.get("manifest.json")?.sha256,
-    });
+  for (const folder of folders.keys()) {
+    const one = await judgeFolder(folders, folder, questions);
+    if (one) judged.push(one);
   }
   return judged;
+}
+
+/** Evidence as an auditor publishes it, by the hash of its signed list. */
+export interface PublishedEvidence {
+  /** Paths are relative to the evidence; undefined where it is not published. */
+  files(evidenceSha256: string): Promise<readonly FoundFile[] | undefined>;
+  /** The evidence that was announced with a manifest. */
+  ofManifest(manifestSha256: string): string | undefined;
+}
+
+/** As the auditor lays it out: plans name the evidence before them relative to their own, which lies deep enough for that. */
+const PLACE: string = `${"d/".repeat(16)}evidence`;
+const MAX_CHAIN = 32;
+
+/**
+ * The evidence of an announced fleet, with that of the ceremonies before it.
+ * @throws evidence-invalid where it is not published
+ */
+export async function judgePublished(
+  evidenceSha256: string,
+  published: PublishedEvidence,
+): Promise<JudgedEvidence> {
+  const found: FoundFile[] = [];
+  let [id, place]: [string | undefined, string] = [evidenceSha256, PLACE];
+  for (let left = MAX_CHAIN; id !== undefined && left > 0; left--) {
+    const files = await published.files(id);
+    if (!files) break;
+    found.push(...files.map(({ path, blob }) => ({ path: `${place}/${path}`, blob })));
+    const past = await predecessorIn(files);
+    const next = past && normal(`${place}/${past.evidence}`);
+    if (!past || next === undefined) break;
+    [id, place] = [published.ofManifest(past.manifest), next];
+  }
+  const judged = await judgeFolder(await read(found), PLACE, {});
+  if (!judged) throw noEvidence("the evidence is not published");
+  return judged;
+}
+
+/** Undefined for a plan that cannot be read, which a claim says. */
+async function predecessorIn(files: readonly FoundFile[]): Promise<CeremonyPlan["predecessor"]> {
+  const plan = files.find(({ path }) => path === "plan.yaml");
+  if (!plan) return undefined;
+  try {
+    return decodePlan(new Uint8Array(await plan.blob.arrayBuffer()), "plan.yaml").predecessor;
+  } catch (error) {
+    if (isStrongroomError(error)) return undefined;
+    throw error;
+  }
 }

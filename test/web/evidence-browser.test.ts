@@ -102,7 +102,7 @@ const plain = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 /** All but the sentence, which may quote what an engine says of bad JSON. */
 const verdicts = (claims: readonly Claim[] = []): unknown =>
-  plain(claims.map(({ detail: _, ...rest }) => rest));
+  plain(claims.map(({ id, ok, station, key, source, title }) => ({ id, ok, station, key, source, title })));
 
 function flipped(files: PaperFiles, path: string): PaperFiles {
   const bytes = Uint8Array.from(files.get(path) ?? []);
