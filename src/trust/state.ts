@@ -54,7 +54,7 @@ export interface Advance {
 /** How far a clock may be behind that of whoever made an announcement. */
 const CLOCK_SKEW_MS = 5 * 60_000;
 /** The first ones say it all; whoever lies without end must not fill a disk. */
-const MAX_PROOFS = 8;
+export const MAX_PROOFS = 8;
 const MAX_STATE_BYTES = (2 * MAX_PROOFS + 1) * 2 * MAX_BUNDLE_BYTES;
 
 /** Keys that a bundle of that epoch is to be verified under. */

@@ -114,21 +114,19 @@ export async function verifyAnnounced(
   return { announcement, auditorKey };
 }
 
-function verifyLogged(
-  { proof, audit, countersignature }: Bundle,
-  { keys, pins }: VerifyOptions,
-): Pick<VerifiedEpoch, "checkpoint" | "witnesses"> {
-  const { index, path, checkpoint: note } = as("unlogged", () => parseTlogProof(proof));
-  const verified: VerifiedCheckpoint = as(logRefusal, () =>
-    verifyCheckpoint(note, { logs: keys.logs.map(parseVkey).filter(({ kind }) => kind === "note") }),
+/** A log's head that one of its trusted keys signed. @throws bundle-refused: wrong-log-key, unlogged */
+function verifyHead(note: string, logs: readonly string[]): VerifiedCheckpoint {
+  return as(logRefusal, () =>
+    verifyCheckpoint(note, { logs: logs.map(parseVkey).filter(({ kind }) => kind === "note") }),
   );
-  const { checkpoint } = verified;
-  as("unlogged", () => verifyInclusion(checkpoint, index, leafHash(logEntry(audit, countersignature)), path));
-  if (index !== audit.epoch - 1) throw refused("unlogged", `it is epoch ${index + 1} there`);
+}
+
+/** @returns vkeys of the pinned witnesses that cosigned it @throws bundle-refused: too-few-witnesses */
+function requireWitnesses(head: VerifiedCheckpoint, pins: VerifyOptions["pins"]): readonly string[] {
   const cosigners = pins.witnesses.map((vkey) => as("too-few-witnesses", () => parseVkey(vkey)));
   const cosigned = as("too-few-witnesses", () =>
     knownSignatures(
-      verified.note,
+      head.note,
       cosigners.filter(({ kind }) => kind === "cosignature"),
     ),
   );
@@ -136,7 +134,33 @@ function verifyLogged(
   const keysOf = new Set(cosigned.map(({ key }) => toHex(key.publicKey)));
   if (keysOf.size < pins.witnessQuorum)
     throw refused("too-few-witnesses", `${keysOf.size} of ${pins.witnessQuorum}`);
-  return { checkpoint, witnesses: cosigned.map(({ key }) => key.vkey) };
+  return cosigned.map(({ key }) => key.vkey);
+}
+
+/**
+ * A log's head by itself: who signed it, and who has seen it.
+ * @param logs C2SP vkeys that are trusted
+ * @throws bundle-refused: wrong-log-key, unlogged, too-few-witnesses
+ */
+export function verifyLogHead(
+  note: string,
+  logs: readonly string[],
+  pins: VerifyOptions["pins"],
+): Pick<VerifiedEpoch, "checkpoint" | "witnesses"> {
+  const head = verifyHead(note, logs);
+  return { checkpoint: head.checkpoint, witnesses: requireWitnesses(head, pins) };
+}
+
+function verifyLogged(
+  { proof, audit, countersignature }: Bundle,
+  { keys, pins }: VerifyOptions,
+): Pick<VerifiedEpoch, "checkpoint" | "witnesses"> {
+  const { index, path, checkpoint: note } = as("unlogged", () => parseTlogProof(proof));
+  const head = verifyHead(note, keys.logs);
+  const { checkpoint } = head;
+  as("unlogged", () => verifyInclusion(checkpoint, index, leafHash(logEntry(audit, countersignature)), path));
+  if (index !== audit.epoch - 1) throw refused("unlogged", `it is epoch ${index + 1} there`);
+  return { checkpoint, witnesses: requireWitnesses(head, pins) };
 }
 
 /**
