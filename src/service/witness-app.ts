@@ -34,8 +34,11 @@ const MAX_BODY_BYTES = 3 * MAX_ADD_CHECKPOINT_CHARACTERS;
 function send(response: Response, answer: WitnessAnswer): void {
   response.set("cache-control", "no-store");
   if (answer.status === 200) response.status(200).type("text/plain; charset=utf-8").end(answer.cosignatures);
-  else if (answer.status === 409) response.status(409).set("content-type", SIZE_TYPE).end(`${answer.size}\n`);
-  else response.status(answer.status).type("text/plain; charset=utf-8").end(`${answer.problem}\n`);
+  else if (answer.status === 409) {
+    // Node's own: express would add a charset to a type that has none.
+    response.setHeader("content-type", SIZE_TYPE);
+    response.status(409).end(`${answer.size}\n`);
+  } else response.status(answer.status).type("text/plain; charset=utf-8").end(`${answer.problem}\n`);
 }
 
 export function createWitnessApp(options: WitnessAppOptions): RequestListener {
