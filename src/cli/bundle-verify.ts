@@ -8,7 +8,7 @@ import { failedClaims } from "../ceremony/evidence-judge.ts";
 import { verifyEvidence } from "../ceremony/evidence-verify.ts";
 import { parseVkey } from "../merkle/vkey.ts";
 import { catchUp } from "../trust/catch-up.ts";
-import { encodePins, type Pins } from "../trust/pins.ts";
+import type { Pins } from "../trust/pins.ts";
 import { refused } from "../trust/refusal.ts";
 import { announcementOf, timeText } from "../trust/state.ts";
 import { verifyBundle } from "../trust/verify-bundle.ts";
@@ -166,7 +166,7 @@ async function pins(file: string | undefined, options: PinsOptions): Promise<voi
     throw new StrongroomError("usage", "the quorum is larger than the number of witnesses");
   // An epoch that ends a rotation is signed under keys that it no longer announces: pins cannot begin there.
   await verifyBundle(bytes, { keys, pins: made });
-  process.stdout.write(encodePins(made));
+  printJson(made);
   say(
     yellow(
       "these keys are what the bundle says of itself: compare them with auditor and operator, by another way",
