@@ -1,6 +1,7 @@
 /** The measurements of fleets and of their store, for people. */
 import { table } from "../../src/cli/terminal.ts";
 import type { FleetReport, FleetResult } from "./fleet.ts";
+import type { LogReport } from "./log-growth.ts";
 import type { GrowthReport } from "./record-growth.ts";
 
 const n = (value: number, digits: number = 0): string => value.toFixed(digits);
@@ -93,6 +94,41 @@ export function describeGrowth({ sites, recordBytes, steps }: GrowthReport): str
         n(filledPerSecond),
         ...[swaps, reads].flatMap((phase) => [n(phase.perSecond), n(phase.p50, 1), n(phase.p99, 1)]),
         n(residentBytes / 1e6),
+      ]),
+    ),
+  ].join("\n");
+}
+
+export function describeLog({ entryBytes, steps }: LogReport): string {
+  return [
+    `a transparency log, entries of ${entryBytes} bytes, key and anchor in the token; p50 in milliseconds:`,
+    table(
+      [
+        "entries",
+        "filled/s",
+        "append",
+        "proof",
+        "verify",
+        "consistency",
+        "hashes",
+        "tiles MB",
+        "entries MB",
+        "files",
+        "heap MB",
+        "RSS MB",
+        "open ms",
+      ],
+      steps.map((step) => [
+        String(step.entries),
+        n(step.filledPerSecond),
+        ...[step.append, step.inclusion, step.verification, step.consistency].map(({ p50 }) => n(p50, 2)),
+        String(step.proofHashes),
+        n(step.hashTileBytes / 1e6, 2),
+        n(step.entryBytes / 1e6, 1),
+        String(step.files),
+        n(step.heapBytes / 1e6, 1),
+        n(step.residentBytes / 1e6),
+        n(step.openMs, 1),
       ]),
     ),
   ].join("\n");
