@@ -21,7 +21,7 @@ export interface Growth {
 const TYPE = "strongroom/log-pending/v1";
 /** Of one growth: all its entries are in memory, and argument lists have limits. */
 export const MAX_PENDING_ENTRIES: number = 2 ** 12;
-const MAX_PENDING_BYTES: number = 256 * 2 ** 20;
+const MAX_PENDING_BYTES: number = 1_024 + MAX_PENDING_ENTRIES * (4 + MAX_ENTRY_BYTES);
 
 export function encodeGrowth({ before, size, root, entries }: Growth): Uint8Array {
   return framed(TYPE, uintBE(before, 8), uintBE(size, 8), root, ...entries);

@@ -11,7 +11,7 @@ import { isKeyName, type VerifierKey } from "./vkey.ts";
 
 /** Sixteen signatures of the largest kind in use (ML-DSA-44, base64) and a text. */
 export const MAX_NOTE_CHARACTERS: number = 128 * 1024;
-export const MAX_SIGNATURES = 64;
+const MAX_SIGNATURES = 64;
 
 export interface NoteSignature {
   readonly name: string;
@@ -80,7 +80,7 @@ export function formatNote({ text, signatures }: SignedNote): string {
 }
 
 /** What a cosigner signs (tlog-cosignature, Ed25519 signed message). @param time seconds since the Unix epoch */
-export function cosignedMessage(text: string, time: number): Uint8Array {
+function cosignedMessage(text: string, time: number): Uint8Array {
   return utf8(`cosignature/v1\ntime ${time}\n${text}`);
 }
 

@@ -11,7 +11,7 @@ import { leafHash } from "./tree.ts";
 
 const HEADER = "c2sp.org/tlog-proof@v1";
 const MAX_EXTRA_CHARACTERS = 8 * 1024;
-export const MAX_TLOG_PROOF_CHARACTERS: number =
+const MAX_TLOG_PROOF_CHARACTERS: number =
   HEADER.length + MAX_EXTRA_CHARACTERS + 45 * MAX_PROOF_HASHES + 64 + MAX_NOTE_CHARACTERS;
 
 export interface TlogProof {

@@ -7,6 +7,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
@@ -78,7 +79,7 @@ async function check(at: string, texts: readonly string[]): Promise<readonly str
 
 beforeAll(async () => {
   await build({
-    entryPoints: ["test/support/log-kill.ts"],
+    entryPoints: [fileURLToPath(new URL("../support/log-kill.ts", import.meta.url))],
     bundle: true,
     platform: "node",
     format: "esm",

@@ -2,12 +2,14 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Head, HeadAnchor } from "../../src/auditor/anchor.ts";
 import { FIRST_HEAD } from "../../src/auditor/init.ts";
 import { openLog, type TransparencyLog } from "../../src/auditor/log.ts";
+import { decodeGrowth, encodeGrowth } from "../../src/auditor/log-pending.ts";
 import { auditorKeys, openSigner, type Signer, type SignerToken } from "../../src/auditor/signer.ts";
-import { equal, utf8 } from "../../src/base/bytes.ts";
+import { equal, fromHex, toHex, utf8 } from "../../src/base/bytes.ts";
 import { provision, provisioned } from "../../src/keys/provision.ts";
 import { readPublicKeys } from "../../src/keys/public-keys.ts";
 import { verifyCheckpoint } from "../../src/merkle/checkpoint.ts";
@@ -17,6 +19,7 @@ import { openSession } from "../../src/token/open.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
 
 const ORIGIN = "auditor.example/logs/vault.example";
+const FULL_DISK = fileURLToPath(new URL("../support/log-full-disk.ts", import.meta.url));
 const { checkpoint, audit } = auditorKeys("vault.example");
 let hsm: SoftHsm;
 let token: SignerToken;
@@ -286,14 +289,49 @@ test("a token that is away at the wrong moment costs a retry", async () => {
   await log.close();
 });
 
+describe("what is pending on the disk", () => {
+  const growth = {
+    before: 1,
+    size: 3,
+    root: new Uint8Array(32).fill(7),
+    entries: [utf8("b"), new Uint8Array(0)],
+  };
+  // Framed: type, before, size, root, entries; each with its length (4 bytes) before it.
+  const golden =
+    "000000197374726f6e67726f6f6d2f6c6f672d70656e64696e672f7631" +
+    "000000080000000000000001000000080000000000000003" +
+    `00000020${"07".repeat(32)}` +
+    "000000016200000000";
+  test("is the golden file", () => {
+    expect(toHex(encodeGrowth(growth))).toBe(golden);
+    expect(decodeGrowth(fromHex(golden))).toEqual(growth);
+  });
+  test.each([
+    ["nothing", ""],
+    ["a byte less", golden.slice(0, -2)],
+    ["a byte more", `${golden}00`],
+    ["another type", golden.replace("7631", "7632")],
+    ["a size that is not that of its entries", golden.replace("0003", "0004")],
+    ["no entries", golden.slice(0, -18).replace("0003", "0001")],
+    ["a length beyond the end", golden.replace("000000016200000000", "000000ff62")],
+    [
+      "a size beyond 2^53",
+      golden.replace("0000000000000001", "0020000000000001").replace("0000000000000003", "0020000000000003"),
+    ],
+  ])("refuses %s", (_, hex) => {
+    expect(() => decodeGrowth(fromHex(hex))).toThrow(expect.objectContaining({ code: "record-corrupt" }));
+  });
+});
+
 test("a full disk is told as one, loses nothing, and is over when there is room", () => {
   const disk = join(hsm.dir, "disk");
   mkdirSync(disk);
   const namespace = process.getuid?.() === 0 ? "--mount" : "--user --map-root-user --mount";
-  const mount =
-    'mount -t tmpfs -o size=512k tmpfs "$1" && exec "$2" --import tsx test/support/log-full-disk.ts "$1"';
+  const mount = 'mount -t tmpfs -o size=512k tmpfs "$1" && exec "$2" --import tsx "$3" "$1"';
   const outer = `exec unshare ${namespace} sh -c "$0" sh "$@"`;
-  const told = execFileSync("sh", ["-c", outer, mount, disk, process.execPath], { encoding: "utf8" });
+  const told = execFileSync("sh", ["-c", outer, mount, disk, process.execPath, FULL_DISK], {
+    encoding: "utf8",
+  });
   expect(JSON.parse(told)).toMatchObject({
     codes: ["store-full", "store-full", "store-full"],
     grew: true,

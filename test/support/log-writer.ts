@@ -21,12 +21,12 @@ export function makeLogFolder(dir: string): void {
   writeFileSync(join(dir, "anchor"), encodeHead(FIRST));
 }
 
-export function rawPublicKey(key: KeyObject): Uint8Array {
+function rawPublicKey(key: KeyObject): Uint8Array {
   return Uint8Array.from(Buffer.from(createPublicKey(key).export({ format: "jwk" }).x ?? "", "base64url"));
 }
 
 /** @param step before anything is changed or signed */
-export function fileAnchor(dir: string, step: () => void = () => {}): HeadAnchor {
+function fileAnchor(dir: string, step: () => void = () => {}): HeadAnchor {
   const path = join(dir, "anchor");
   return {
     read: () => Promise.resolve(decodeHead(Uint8Array.from(readFileSync(path)))),
