@@ -10,7 +10,7 @@ import { fileFailed } from "./client-run.ts";
 import { say, yellow } from "./terminal.ts";
 
 /** A file that is replaced as a whole. @throws file-failed */
-export function trustFile(path: string): TrustStore {
+function trustFile(path: string): TrustStore {
   return {
     async load() {
       try {

@@ -3,9 +3,10 @@
  * there, and survives being killed on the way. Sites hand out the bundles, and verify them first.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { clientCommand } from "../../src/cli/client.ts";
 import { createFleetClient, type FleetClient } from "../../src/client/fleet-client.ts";
 import type { TrustStore } from "../../src/client/fleet-trust.ts";
 import { generateRecoveryCode } from "../../src/client/generated-code.ts";
@@ -15,6 +16,7 @@ import { type RunningService, startService } from "../../src/service/start.ts";
 import { encodePins } from "../../src/trust/pins.ts";
 import { decodeTrustState } from "../../src/trust/state.ts";
 import type { AnnouncedFleet, FleetStatus } from "../../src/wire/announcement.ts";
+import { runCommand } from "../support/command.ts";
 import { FixtureLog, tampered } from "../support/log-fixture.ts";
 import { createSite, type Site, TENANT } from "../support/service.ts";
 
@@ -240,6 +242,33 @@ describe("a client", () => {
       ]);
     },
   );
+
+  test("at the command line is configured by pins, and keeps what it has learnt in a file", async () => {
+    const { dir } = two.site;
+    for (const fleet of [one, two]) {
+      const { manifest, issueToken } = fleet.site;
+      writeFileSync(join(dir, `token-${manifest.fleet}`), await issueToken("late"));
+    }
+    const account = { tenant: TENANT, subject: "late", tokenFile: "token-{fleet}" };
+    const config = join(dir, "client.yaml");
+    const configure = (more: object): void => writeFileSync(config, JSON.stringify({ ...account, ...more }));
+    const args = ["status", "--config", config, "--json"];
+    configure({ pins: "pins.json", state: "trust.json", bundleUrls: [`${one.url}/v1/fleet`] });
+    const { stdout, error } = await runCommand(clientCommand(), args);
+    expect(error).toBeUndefined();
+    expect(JSON.parse(stdout)).toMatchObject({ fleet: "fleet-two", state: "active" });
+    expect(decodeTrustState(readFileSync(join(dir, "trust.json"))).epoch).toBe(2);
+    for (const wrong of [
+      { pins: "pins.json" },
+      { manifest: "manifest.json", pins: "pins.json", state: "trust.json" },
+      { manifest: "manifest.json", bundle: "1.json" },
+      { pins: "pins.json", state: "trust.json", url: one.url },
+      {},
+    ]) {
+      configure(wrong);
+      expect((await runCommand(clientCommand(), args)).error).toMatchObject({ code: "config-invalid" });
+    }
+  });
 
   test("with a wrong code learns so from the fleet that has the record", async () => {
     await expect(phone.client.recover(OTHER_CODE)).rejects.toMatchObject({ code: "wrong-recovery-code" });
