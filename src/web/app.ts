@@ -1,6 +1,7 @@
 /** The verification page: reads what the auditor publishes beside it, checks it on the visitor's device, and says what it found. */
 import { isStrongroomError } from "../base/errors.ts";
 import { decodePins, type Pins } from "../trust/pins.ts";
+import { httpSource, type TrustSource } from "../trust/source.ts";
 import type { TrustState } from "../trust/state.ts";
 import { type AnnouncedFleet, NAMESPACE_PATTERN } from "../wire/announcement.ts";
 import { checkBundle } from "./bundle-view.ts";
@@ -9,7 +10,7 @@ import { type Dropped, filesOfDrop, filesOfInput, recognise } from "./dropped.ts
 import type { FoundFile } from "./evidence.ts";
 import { evidenceProblem, evidenceView, loadJudge, publishedEvidence } from "./evidence-view.ts";
 import { fleetView } from "./fleets-view.ts";
-import { fromFiles, fromServer, namespacesOf, type Published } from "./published.ts";
+import { mirrorOf, namespacesOf } from "./mirror.ts";
 import { type LogView, readLog } from "./read-log.ts";
 import { loadPins, loadState, savePins, saveState } from "./remembered.ts";
 import { timeline } from "./timeline.ts";
@@ -19,15 +20,17 @@ import { banner, verdictOf } from "./verdict.ts";
 const places = {
   verdict: byId("verdict", HTMLElement),
   fleets: byId("fleet-list", HTMLElement),
-  fleetEvidence: byId("fleet-evidence", HTMLElement),
   history: byId("history-list", HTMLElement),
   trust: byId("trust-panel", HTMLElement),
   drop: byId("drop", HTMLElement),
   checked: byId("checked", HTMLElement),
 } as const;
 
+/** What is published beside the page. */
+const SERVER: TrustSource = httpSource(".");
+
 class Page {
-  #published: Published = fromServer;
+  #source: TrustSource = SERVER;
   #namespace: string | undefined;
   #pins: Pins | undefined = loadPins();
   #state: TrustState | undefined;
@@ -86,7 +89,7 @@ class Page {
 
   async #readNamespace(namespace: string, reading: number): Promise<LogView | undefined> {
     const pins = this.#pins?.namespace === namespace ? this.#pins : undefined;
-    const view = await readLog(this.#published, {
+    const view = await readLog(this.#source, {
       namespace,
       pins,
       remembered: pins && loadState(pins),
@@ -115,7 +118,7 @@ class Page {
 
   /** A mirror has no such list: then it has to be named. */
   async #firstNamespace(): Promise<string | undefined> {
-    const bytes = await this.#published.get("namespaces").catch(() => undefined);
+    const bytes = await this.#source.get("namespaces").catch(() => undefined);
     try {
       const value = JSON.parse(new TextDecoder().decode(bytes)) as {
         namespaces?: readonly { name?: unknown }[];
@@ -128,19 +131,21 @@ class Page {
   }
 
   #show(view: LogView): void {
-    places.verdict.replaceChildren(verdictOf(view));
+    places.verdict.replaceChildren(...verdictOf(view));
     const fleets = view.newest?.announcement.fleets ?? [];
     const order = ["active", "draining", "revoked"];
     const sorted = [...fleets].sort((a, b) => order.indexOf(a.status) - order.indexOf(b.status));
-    places.fleets.replaceChildren(...sorted.map((fleet) => fleetView(fleet, (one) => this.#checkFleet(one))));
+    places.fleets.replaceChildren(
+      ...believed(view),
+      ...sorted.map((fleet) => fleetView(fleet, (one, place) => this.#checkFleet(one, place))),
+    );
     if (fleets.length === 0)
       places.fleets.replaceChildren(h("p", { class: "soft" }, "No announcement is believed."));
-    places.fleetEvidence.replaceChildren();
     places.history.replaceChildren(timeline(view));
   }
 
   #showNothing(namespace: string | undefined): void {
-    const isSaved = location.protocol === "file:" && this.#published === fromServer;
+    const isSaved = location.protocol === "file:" && this.#source === SERVER;
     places.verdict.replaceChildren(
       namespace === undefined || isSaved
         ? banner(
@@ -174,27 +179,24 @@ class Page {
   #usePins(pins: Pins | undefined): void {
     this.#pins = pins;
     this.#state = pins && loadState(pins);
-    if (pins && this.#published === fromServer) this.#namespace = pins.namespace;
+    if (pins && this.#source === SERVER) this.#namespace = pins.namespace;
     savePins(pins);
     this.#showTrust();
     void this.#run(places.verdict, () => this.#read());
     byId("verdict-title", HTMLElement).scrollIntoView();
   }
 
-  #checkFleet(fleet: AnnouncedFleet): void {
+  #checkFleet(fleet: AnnouncedFleet, place: HTMLElement): void {
     const { evidenceSha256 } = fleet;
     const view = this.#view;
     if (!view || evidenceSha256 === undefined) return;
-    places.fleetEvidence.replaceChildren(
-      working(`Checking the record of ${fleet.manifest.fleet}'s key ceremony …`),
-    );
-    places.fleetEvidence.scrollIntoView({ block: "nearest" });
-    void this.#run(places.fleetEvidence, async () => {
+    place.replaceChildren(working(`Checking the record of ${fleet.manifest.fleet}'s key ceremony …`));
+    void this.#run(place, async () => {
       const judge = await loadJudge();
       const shown = await judge
-        .judgePublished(evidenceSha256, publishedEvidence(this.#published, view))
+        .judgePublished(evidenceSha256, publishedEvidence(this.#source, view))
         .then((judged) => evidenceView(judged, view, fleet), evidenceProblem);
-      places.fleetEvidence.replaceChildren(shown);
+      place.replaceChildren(shown);
     });
   }
 
@@ -238,7 +240,7 @@ class Page {
       case "pins":
         return this.#answerPins(dropped.bytes);
       case "bundle":
-        return [await this.#answerBundle(dropped.name, dropped.bytes)];
+        return this.#answerBundle(dropped.name, dropped.bytes);
       case "mirror":
         return this.#answerMirror(dropped.files);
       case "evidence":
@@ -258,14 +260,14 @@ class Page {
     }
   }
 
-  async #answerBundle(name: string, bytes: Uint8Array): Promise<HTMLElement> {
+  async #answerBundle(name: string, bytes: Uint8Array): Promise<readonly HTMLElement[]> {
     const pins = this.#pins;
     const { view, state } = await checkBundle({
       name,
       bytes,
       pins,
       state: this.#state,
-      published: this.#published,
+      source: this.#source,
       now: Date.now(),
     });
     this.#state = state;
@@ -274,10 +276,9 @@ class Page {
   }
 
   async #answerMirror(files: readonly FoundFile[]): Promise<readonly HTMLElement[]> {
-    const mirror = fromFiles(files);
     const [first] = namespacesOf(files);
-    if (!mirror || first === undefined) return [];
-    this.#published = mirror;
+    if (first === undefined) return [];
+    this.#source = mirrorOf(files);
     this.#namespace =
       this.#pins && namespacesOf(files).includes(this.#pins.namespace) ? this.#pins.namespace : first;
     await this.#run(places.verdict, () => this.#read());
@@ -298,6 +299,13 @@ class Page {
       (error: unknown) => [evidenceProblem(error)],
     );
   }
+}
+
+/** What is shown of fleets where not all is well. */
+function believed({ refused, newest }: LogView): readonly HTMLElement[] {
+  if (!refused || !newest) return [];
+  const text = `These are the fleets of announcement ${newest.epoch}, the last one that could be verified. Above stands why you should not rely on them now.`;
+  return [banner("bad", "Not to be relied on", h("p", {}, text))];
 }
 
 function working(text: string): HTMLElement {

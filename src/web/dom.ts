@@ -40,6 +40,35 @@ export function hashText(hex: string): HTMLElement {
   return h("code", { class: "hash" }, hex.replace(/(.{8})(?=.)/g, "$1 "));
 }
 
+/** The first cell of a row heads it. */
+export function table(
+  caption: string,
+  heading: readonly string[],
+  rows: readonly (readonly (Node | string)[])[],
+): HTMLElement {
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", {}, caption),
+      h("thead", {}, h("tr", {}, ...heading.map((text) => h("th", { scope: "col" }, text)))),
+      h(
+        "tbody",
+        {},
+        ...rows.map((row) =>
+          h(
+            "tr",
+            {},
+            ...row.map((cell, i) => (i === 0 ? h("th", { scope: "row" }, cell) : h("td", {}, cell))),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
 const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeZone: "UTC" });
 const MINUTE = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "short", timeZone: "UTC" });
 

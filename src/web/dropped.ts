@@ -2,7 +2,7 @@
 import { fromUtf8 } from "../base/bytes.ts";
 import { isStrongroomError } from "../base/errors.ts";
 import type { FoundFile } from "./evidence.ts";
-import { namespacesOf } from "./published.ts";
+import { namespacesOf } from "./mirror.ts";
 
 /** A visitor's whole disk is not read. */
 const MAX_FILES = 50_000;

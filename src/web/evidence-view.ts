@@ -1,14 +1,14 @@
 /** Evidence of ceremonies on the page: judged on the visitor's device, and shown as the report that the command writes. */
 import { isStrongroomError } from "../base/errors.ts";
 import { REPORT_STYLE } from "../ceremony/report-style.ts";
+import type { TrustSource } from "../trust/source.ts";
 import type { AnnouncedFleet } from "../wire/announcement.ts";
 import { h } from "./dom.ts";
 import type { FoundFile, JudgedEvidence } from "./evidence.ts";
 import type { EvidenceJudge } from "./evidence-entry.ts";
-import type { Published } from "./published.ts";
 import type { LogView } from "./read-log.ts";
 import { REPORT_CSS } from "./report-css.ts";
-import { banner, refusalBanner } from "./verdict.ts";
+import { banner, refusalBanner, save } from "./verdict.ts";
 
 const MAX_FILES = 10_000;
 let loading: Promise<EvidenceJudge> | undefined;
@@ -33,19 +33,19 @@ export function loadJudge(): Promise<EvidenceJudge> {
 
 /** What an auditor publishes of a fleet's ceremony. */
 export function publishedEvidence(
-  published: Published,
+  source: TrustSource,
   view: LogView,
 ): Parameters<EvidenceJudge["judgePublished"]>[1] {
   const fleets = view.epochs.flatMap(({ announcement }) => announcement?.fleets ?? []);
   return {
     async files(id) {
       const folder = `log/${view.namespace}/evidence/${id}`;
-      const listing = await published.get(`${folder}/files.json`);
+      const listing = await source.get(`${folder}/files.json`);
       const paths = listing && pathsIn(listing);
       if (!paths) return undefined;
       const found: FoundFile[] = [];
       for (const path of paths) {
-        const bytes = await published.get(
+        const bytes = await source.get(
           `${folder}/files/${path.split("/").map(encodeURIComponent).join("/")}`,
         );
         if (bytes) found.push({ path, blob: new Blob([Uint8Array.from(bytes)]) });
@@ -86,7 +86,10 @@ export function fleetOf(
 /** The report, in a place of its own: neither its style nor the page's touches the other. */
 function report({ report: text }: JudgedEvidence): HTMLElement {
   // The page's policy has no place for a style that is in a document.
-  const parsed = new DOMParser().parseFromString(text.replace(REPORT_STYLE, ""), "text/html");
+  const parsed = new DOMParser().parseFromString(
+    text.replace(`<style>${REPORT_STYLE}</style>`, ""),
+    "text/html",
+  );
   const host = h("div", { class: "report" });
   const root = host.attachShadow({ mode: "open" });
   const style = new CSSStyleSheet();
@@ -107,11 +110,7 @@ function report({ report: text }: JudgedEvidence): HTMLElement {
 
 function saveLink(judged: JudgedEvidence): HTMLElement {
   const button = h("button", { type: "button" }, "Save the report");
-  button.addEventListener("click", () => {
-    const url = URL.createObjectURL(new Blob([judged.report], { type: "text/html" }));
-    h("a", { href: url, download: "evidence-report.html" }).click();
-    URL.revokeObjectURL(url);
-  });
+  button.addEventListener("click", () => save("evidence-report.html", judged.report, "text/html"));
   return button;
 }
 
@@ -139,7 +138,7 @@ export function evidenceView(
 }
 
 function headline(
-  { folder }: JudgedEvidence,
+  { folder, claims }: JudgedEvidence,
   view: LogView | undefined,
   fleet: AnnouncedFleet | undefined,
   isOf: boolean,
@@ -150,6 +149,17 @@ function headline(
       refusal: "evidence-mismatch",
       detail: `these claims do not hold: ${failed.join(", ")}`,
     });
+  const isRehearsal = claims.some(({ id, detail }) => id === "mode" && detail.startsWith("REHEARSAL"));
+  if (fleet && isOf && isRehearsal)
+    return banner(
+      "note",
+      `This is the evidence of ${fleet.manifest.fleet}: a rehearsal`,
+      h(
+        "p",
+        {},
+        "It is the very evidence that the announcement names, and every claim in it holds. But it was a rehearsal: keys like these must protect nothing.",
+      ),
+    );
   if (fleet && isOf)
     return banner(
       "good",

@@ -54,7 +54,14 @@ export function fleetPicture({ fleet, sites, policy }: Manifest): SVGSVGElement 
   });
   return s(
     "svg",
-    { viewBox: `0 0 ${width} ${height}`, class: "fleet", role: "img", "aria-label": `${fleet}: ${sentence}` },
+    {
+      viewBox: `0 0 ${width} ${height}`,
+      width: String(width),
+      height: String(height),
+      class: "fleet",
+      role: "img",
+      "aria-label": `${fleet}: ${sentence}`,
+    },
     s("rect", { class: "app", x: String(width / 2 - 92), y: "6", width: "184", height: "40", rx: "20" }),
     s("text", { x: middle, y: "31", "text-anchor": "middle" }, "your app and its code"),
     ...drawn,

@@ -2,7 +2,7 @@
 import type { AnnouncedFleet } from "../wire/announcement.ts";
 import type { ManifestRole } from "../wire/manifest.ts";
 import { statusWords } from "./changes.ts";
-import { day, h, hashText } from "./dom.ts";
+import { day, h, hashText, table } from "./dom.ts";
 import { fleetPicture, fleetSentences } from "./fleet-picture.ts";
 
 const ROLES: Readonly<Record<ManifestRole, string>> = {
@@ -10,34 +10,6 @@ const ROLES: Readonly<Record<ManifestRole, string>> = {
   identity: "signs what its site answers, so that apps know it is this site",
   ake: "proves to an app that it talks with the whole fleet, and not with somebody in between",
 };
-
-function table(
-  caption: string,
-  heading: readonly string[],
-  rows: readonly (readonly (Node | string)[])[],
-): HTMLElement {
-  return h(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h(
-      "table",
-      {},
-      h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, ...heading.map((text) => h("th", { scope: "col" }, text)))),
-      h(
-        "tbody",
-        {},
-        ...rows.map((row) =>
-          h(
-            "tr",
-            {},
-            ...row.map((cell, i) => (i === 0 ? h("th", { scope: "row" }, cell) : h("td", {}, cell))),
-          ),
-        ),
-      ),
-    ),
-  );
-}
 
 function keys({ manifest }: AnnouncedFleet): HTMLElement {
   const roles = [...new Set(manifest.keys.map(({ role }) => role))];
@@ -59,11 +31,15 @@ function keys({ manifest }: AnnouncedFleet): HTMLElement {
   );
 }
 
-/** @param check judges the evidence that is published of it, and shows it */
-export function fleetView(fleet: AnnouncedFleet, check: (fleet: AnnouncedFleet) => void): HTMLElement {
+/** @param check judges the evidence that is published of it, and shows it in a place */
+export function fleetView(
+  fleet: AnnouncedFleet,
+  check: (fleet: AnnouncedFleet, place: HTMLElement) => void,
+): HTMLElement {
   const { status, manifest, manifestSha256, evidenceSha256 } = fleet;
   const button = h("button", { type: "button" }, "Check the record of its key ceremony");
-  button.addEventListener("click", () => check(fleet));
+  const place = h("div", { "aria-live": "polite" });
+  button.addEventListener("click", () => check(fleet, place));
   return h(
     "article",
     { class: `fleet ${status}` },
@@ -75,7 +51,11 @@ export function fleetView(fleet: AnnouncedFleet, check: (fleet: AnnouncedFleet) 
       day(manifest.createdAt),
       ".",
     ),
-    h("div", { class: "scroll" }, fleetPicture(manifest)),
+    h(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": `Picture of ${manifest.fleet}` },
+      fleetPicture(manifest),
+    ),
     ...fleetSentences(manifest).map((text) => h("p", {}, text)),
     evidenceSha256 === undefined
       ? h(
@@ -83,7 +63,7 @@ export function fleetView(fleet: AnnouncedFleet, check: (fleet: AnnouncedFleet) 
           { class: "note" },
           "It brings no record of how its keys were made. That they are in such devices, and nowhere else, is the operator's word.",
         )
-      : h("p", {}, button),
+      : h("div", {}, h("p", {}, button), place),
     table(
       `Sites of ${manifest.fleet}`,
       ["site", "reached at", "device"],

@@ -1,24 +1,27 @@
 /** All announcements, the newest first: what each changed, and whether it is believed. */
+
+import { type DeltaKind, deltaOf } from "../trust/deltas.ts";
+import type { WalkedEpoch } from "../trust/walk.ts";
 import type { Announcement } from "../wire/announcement.ts";
 import { changesOf } from "./changes.ts";
-import { day, h, hashText, moment } from "./dom.ts";
-import type { EpochView, LogView } from "./read-log.ts";
+import { day, h, hashText, moment, table } from "./dom.ts";
+import { type LogView, refusedBy } from "./read-log.ts";
 import { PLAIN_WORDS } from "./words.ts";
 
 /** Older ones are behind a button. */
 const SHOWN = 20;
 
 function stateOf(
-  { refused, verified, isBeforePins }: EpochView,
+  { refusal, verified, isBeforePins }: WalkedEpoch,
   isPinned: boolean,
 ): readonly [string, string] {
-  if (refused) return ["bad", "✗ refused"];
+  if (refusal) return ["bad", "✗ refused"];
   if (isBeforePins) return ["note", "in the record, older than your pins"];
   if (verified && isPinned) return ["good", "✓ verified"];
   return ["note", "fits together, no pins"];
 }
 
-function details(view: EpochView, announcement: Announcement): HTMLElement {
+function details(view: WalkedEpoch, announcement: Announcement): HTMLElement {
   const { verified } = view;
   const facts: (readonly [string, Node | string])[] = [
     ["Made", moment(announcement.createdAt)],
@@ -46,8 +49,39 @@ function details(view: EpochView, announcement: Announcement): HTMLElement {
   );
 }
 
-function entry(view: EpochView, before: EpochView | undefined, isPinned: boolean): HTMLElement {
-  const { epoch, announcement, refused } = view;
+const KINDS: Readonly<Record<DeltaKind, string>> = {
+  baseline: "there from the first",
+  added: "added",
+  removed: "removed",
+  "role-changed": "another role",
+  unchanged: "as before",
+};
+
+function keyByKey(before: Announcement | undefined, after: Announcement): HTMLElement {
+  const { keys } = deltaOf(before, after);
+  const changed = keys.filter(({ kind }) => kind !== "unchanged");
+  const rest = keys.length - changed.length;
+  return h(
+    "details",
+    {},
+    h("summary", {}, `Key by key (${keys.length})`),
+    table(
+      rest === 0 ? "All keys" : `All keys that changed; ${rest} are as before`,
+      ["what", "role", "fleet", "site", "key"],
+      changed.map(({ kind, role, fleet, site, publicKey }) => [
+        KINDS[kind],
+        role,
+        fleet ?? "–",
+        site ?? "–",
+        h("code", { class: "hash" }, publicKey),
+      ]),
+    ),
+  );
+}
+
+function entry(view: WalkedEpoch, before: WalkedEpoch | undefined, isPinned: boolean): HTMLElement {
+  const { epoch, announcement, refusal } = view;
+  const refused = refusal && refusedBy(refusal);
   const [tone, words] = stateOf(view, isPinned);
   const changes = announcement ? changesOf(before?.announcement, announcement) : [];
   return h(
@@ -69,6 +103,7 @@ function entry(view: EpochView, before: EpochView | undefined, isPinned: boolean
         )
       : undefined,
     h("ul", { class: "changes" }, ...changes.map(({ kind, text }) => h("li", { class: kind }, text))),
+    announcement ? keyByKey(before?.announcement, announcement) : undefined,
     announcement ? details(view, announcement) : undefined,
   );
 }

@@ -1,4 +1,7 @@
 /** The headline: what a visitor has to know, in one sentence, and what was checked to be able to say it. */
+import { fromUtf8 } from "../base/bytes.ts";
+import { type Contradiction, contradictionName, encodeContradiction } from "../trust/contradiction.ts";
+import type { Misbehaviour } from "../trust/state.ts";
 import { h, moment } from "./dom.ts";
 import type { LogView, Refused } from "./read-log.ts";
 import { PLAIN_WORDS } from "./words.ts";
@@ -36,21 +39,22 @@ interface Check {
 }
 
 function checksOf(view: LogView): readonly Check[] {
-  const { newest, isPinned, witnesses, pins, epochs, checkpoint } = view;
+  const { newest, isPinned, pins, epochs, head } = view;
+  const witnesses = head?.witnesses.length ?? 0;
   const whose = isPinned ? "that you pinned" : "that this site names";
   const count = epochs.length;
   const checks: Check[] = [
     { ok: newest !== undefined, what: `The auditor ${whose} signed the newest announcement.` },
     {
       ok: newest !== undefined,
-      what: `The operator ${whose} confirmed it with a key in a device of its own.`,
+      what: `The operator ${whose} confirmed it.`,
     },
     {
-      ok: checkpoint !== undefined,
+      ok: head !== undefined,
       what: `It stands in a public record of ${count === 1 ? "one announcement" : `${count} announcements`}, none of which is missing or was exchanged.`,
     },
     {
-      ok: epochs.every(({ refused, isBeforePins }) => !refused || isBeforePins),
+      ok: epochs.every(({ refusal }) => !refusal),
       what: "Each announcement names the one before it.",
     },
   ];
@@ -62,7 +66,49 @@ function checksOf(view: LogView): readonly Check[] {
   return checks;
 }
 
-export function verdictOf(view: LogView): HTMLElement {
+/** Two signed statements that cannot both be honest: the visitor may be the only one who has them. */
+export function proofBanner(
+  contradictions: readonly Contradiction[],
+  proofs: readonly Misbehaviour[] = [],
+): HTMLElement | undefined {
+  const found: readonly (readonly [string, string])[] =
+    contradictions.length > 0
+      ? contradictions.map((one) => [contradictionName(one), fromUtf8(encodeContradiction(one))])
+      : proofs.map((proof, i) => [
+          `proof-${proof.reason}-${i + 1}.json`,
+          `${JSON.stringify(proof, null, 2)}\n`,
+        ]);
+  if (found.length === 0) return undefined;
+  const buttons = found.map(([name, text]) => {
+    const button = h("button", { type: "button" }, "Save the proof");
+    button.addEventListener("click", () => save(name, text));
+    return button;
+  });
+  return banner(
+    "bad",
+    "This browser has proof that somebody lied",
+    h(
+      "p",
+      {},
+      "It keeps both of two statements that were signed and cannot both be honest. Anybody can verify them: save them, and show them to the auditor and to others who use the service.",
+    ),
+    h("p", {}, ...buttons),
+  );
+}
+
+/** As a file, from here. */
+export function save(name: string, text: string, type = "application/json"): void {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  h("a", { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
+}
+
+export function verdictOf(view: LogView): readonly HTMLElement[] {
+  const found = proofBanner(view.contradictions, view.state?.proofs);
+  return [headline(view), ...(found ? [found] : [])];
+}
+
+function headline(view: LogView): HTMLElement {
   const { refused, isPinned, newest, pins } = view;
   if (refused) return refusalBanner(refused, "Do not rely on this");
   if (!newest) return banner("note", "Nothing was announced yet");

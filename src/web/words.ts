@@ -103,9 +103,9 @@ export const PLAIN_WORDS: Readonly<Record<Refusal, PlainWords>> = {
     todo: "Check that the clock of your device is right. If it is, do not trust what is shown here.",
   },
   "evidence-mismatch": {
-    title: "This evidence is of something else",
+    title: "This evidence does not vouch for the fleet",
     meaning:
-      "The record of the key ceremony does not hold, or is not the one that belongs to this fleet. Evidence of another fleet says nothing about this one.",
+      "The record of the key ceremony does not hold in every point, or it is of another fleet than the announced one.",
     todo: "Check that you took the right folder. If it is the one that is published for this fleet, tell the auditor.",
   },
   "forked-log": {
