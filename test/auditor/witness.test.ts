@@ -1,11 +1,15 @@
 /** C2SP tlog-witness: a witness's service with its key in a real token, asked by a log and by whoever else. */
-import { execFileSync } from "node:child_process";
-import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { TransparencyLog } from "../../src/auditor/log.ts";
+import { openSigner, type SignerToken, witnessKey } from "../../src/auditor/signer.ts";
+import { Witness, witnessAnchorLabel } from "../../src/auditor/witness.ts";
 import type { WitnessPolicy } from "../../src/auditor/witness-client.ts";
 import { loadWitnessConfig, witnessConfigKeys } from "../../src/auditor/witness-config.ts";
 import { utf8 } from "../../src/base/bytes.ts";
@@ -15,6 +19,7 @@ import { formatCheckpoint, verifyCheckpoint } from "../../src/merkle/checkpoint.
 import { formatNote, parseNote, parseSignatureLines, signNote } from "../../src/merkle/note.ts";
 import { parseVkey, type VerifierKey, verifierKey } from "../../src/merkle/vkey.ts";
 import { type RunningWitness, startWitness } from "../../src/service/witness-start.ts";
+import { STRONGROOM } from "../support/cli.ts";
 import { runCommand } from "../support/command.ts";
 import { fileSigner, makeLogFolder, ORIGIN, openFileLog } from "../support/log-writer.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
@@ -33,10 +38,7 @@ const init = (...args: readonly string[]): ReturnType<typeof runCommand> =>
   runCommand(witnessCommand(), ["init", "--data", data, "--name", NAME, ...args]);
 async function serve(): Promise<RunningWitness> {
   const config = loadWitnessConfig(data);
-  return startWitness(
-    { ...config, listen: { host: "127.0.0.1", port: 0 }, drain: { noticeMs: 0, deadlineMs: 1_000 } },
-    { write: () => {} },
-  );
+  return startWitness({ ...config, drain: { noticeMs: 0, deadlineMs: 1_000 } }, { write: () => {} });
 }
 const policy = (...urls: readonly string[]): WitnessPolicy => ({
   witnesses: urls.map((url) => ({ vkey: key.vkey, url })),
@@ -60,7 +62,7 @@ beforeAll(async () => {
   const logKey = verifierKey("note", ORIGIN, fileSigner(dir).publicKey);
   const dry = await init("--uri", hsm.uri, "--log", logKey.vkey, "--dry-run");
   expect([dry.code, dry.stdout]).toEqual([0, ""]);
-  const made = await init("--uri", hsm.uri, "--log", logKey.vkey);
+  const made = await init("--uri", hsm.uri, "--log", logKey.vkey, "--listen", "127.0.0.1:0");
   expect(made.error).toBeUndefined();
   key = parseVkey((JSON.parse(made.stdout) as { vkey: string }).vkey);
   expect([key.kind, key.name]).toEqual(["cosignature", NAME]);
@@ -188,46 +190,71 @@ describe("add-checkpoint", () => {
 });
 
 describe("what the witness remembers", () => {
-  test("survives a restart, and a disk that was set back or lost", async () => {
+  /** One token for several starts. */
+  let token: SignerToken;
+  const spec = witnessKey(NAME);
+  beforeAll(async () => {
     await running.close();
-    cpSync(join(data, "state"), join(hsm.dir, "old-state"), { recursive: true });
-    running = await serve();
-    await log.close();
-    log = await openLog(policy(running.url));
-    await log.append(entry(8), 8);
-    await running.close();
-    for (const old of [join(hsm.dir, "old-state"), undefined]) {
-      rmSync(join(data, "state"), { recursive: true });
-      if (old !== undefined) cpSync(old, join(data, "state"), { recursive: true });
-      running = await serve();
-      expect(running.witness.sizes()).toEqual(new Map([[ORIGIN, 9]]));
-      // The history that the restored disk knew of is not believed again.
-      expect(await ask({ oldSize: 8, checkpoint: await signed(9, new Uint8Array(32)) })).toMatchObject({
-        status: 409,
-      });
-      await running.close();
-    }
+    token = await openSigner({
+      uri: hsm.uri,
+      profile: "softhsm2",
+      keys: [{ ...spec, publicKey: key.publicKey }],
+    });
+  });
+  afterAll(async () => {
+    await token.close();
     running = await serve();
     await log.close();
     log = await openLog(policy(running.url));
   });
-  test("is refused where the disk knows more than the token", async () => {
-    await ask();
-    await running.close();
-    const state = join(data, "state/logs");
-    const [name] = execFileSync("ls", [state], { encoding: "utf8" }).trim().split("\n");
-    const file = join(state, name ?? "");
-    const before = readFileSync(file, "utf8");
-    writeFileSync(file, await signed(10, new Uint8Array(32)));
-    await expect(serve()).rejects.toMatchObject({
-      code: "auditor-refused",
-      details: { reason: "token-behind" },
+  const open = (stateDir: string): Promise<Witness> =>
+    Witness.open({
+      stateDir,
+      name: NAME,
+      signer: token.signer(spec.name),
+      logs: [log.key],
+      anchorOf: (origin) => token.anchor(witnessAnchorLabel(NAME, origin)),
+      now: Date.now,
     });
-    writeFileSync(file, before);
-    running = await serve();
-    await expect(serve()).rejects.toMatchObject({ code: "store-unavailable" });
+  const state = (): string => join(data, "state");
+
+  test("survives a restart, and a disk that was set back or lost", async () => {
+    const before = log.checkpoint() ?? "";
+    cpSync(state(), join(hsm.dir, "old-state"), { recursive: true });
+    const witness = await open(state());
+    expect(witness.sizes()).toEqual(new Map([[ORIGIN, 8]]));
     await log.close();
-    log = await openLog(policy(running.url));
+    log = await openLog();
+    await log.append(entry(8), 8);
+    const request = { oldSize: 8, proof: await log.consistency(8, 9), checkpoint: log.checkpoint() ?? "" };
+    expect(await witness.addCheckpoint(formatAddCheckpoint(request))).toMatchObject({ status: 200 });
+    await witness.close();
+    // The history that a restored disk knows of is not believed again.
+    const fork = formatAddCheckpoint({ ...request, checkpoint: await signed(9, new Uint8Array(32)) });
+    const older = formatAddCheckpoint({ oldSize: 8, proof: [], checkpoint: before });
+    for (const dirOf of [join(hsm.dir, "old-state"), join(hsm.dir, "no-state")]) {
+      const restored = await open(dirOf);
+      expect(restored.sizes()).toEqual(new Map([[ORIGIN, 9]]));
+      for (const body of [fork, older])
+        expect(await restored.addCheckpoint(body)).toEqual({ status: 409, size: 9 });
+      await restored.close();
+    }
+  });
+  test("is refused where the disk knows more than the token, or another process has it", async () => {
+    const [name] = readdirSync(join(state(), "logs"));
+    const file = join(state(), "logs", name ?? "");
+    const before = readFileSync(file, "utf8");
+    for (const size of [9, 10]) {
+      writeFileSync(file, await signed(size, new Uint8Array(32)));
+      await expect(open(state())).rejects.toMatchObject({
+        code: "auditor-refused",
+        details: { reason: "token-behind" },
+      });
+    }
+    writeFileSync(file, before);
+    const witness = await open(state());
+    await expect(open(state())).rejects.toMatchObject({ code: "store-unavailable" });
+    await witness.close();
   });
 });
 
@@ -319,6 +346,23 @@ describe("the command", () => {
     const { code, error } = await runCommand(witnessCommand(), ["init", "--data", data, ...args]);
     expect(code).not.toBe(0);
     expect(String(error)).toMatch(message);
+  });
+  test("serves until it is told to stop", async () => {
+    await running.close();
+    const child = spawn(process.execPath, [...STRONGROOM, "witness", "serve", "--data", data], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    let url: unknown;
+    while (url === undefined) {
+      const { value, done } = await lines.next();
+      if (done) throw new Error("it ended");
+      ({ url } = JSON.parse(value) as { url?: unknown });
+    }
+    expect((await fetch(`${String(url)}/readyz`)).status).toBe(200);
+    child.kill("SIGTERM");
+    expect(await once(child, "exit")).toEqual([0, null]);
+    running = await serve();
   });
   test("every key of the configuration is explained", () => {
     const text = readFileSync("hsm-config/auditor/witness.yaml", "utf8");
