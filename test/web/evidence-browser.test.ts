@@ -1,8 +1,5 @@
 /** A browser judges evidence as Node does: the same claims, the same report, the same planned calls for every device. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { bundleForPage } from "../../scripts/page-bundle.ts";
 import { utf8 } from "../../src/base/bytes.ts";
@@ -15,9 +12,7 @@ import {
   encodeEnvelope,
   payloadTypeOf,
 } from "../../src/ceremony/dsse.ts";
-import { copyEvidence } from "../../src/ceremony/evidence-build.ts";
 import { evidenceFile } from "../../src/ceremony/evidence-files.ts";
-import { readEvidenceFiles } from "../../src/ceremony/evidence-folder.ts";
 import {
   type EvidenceSource,
   failedClaims,
@@ -27,7 +22,6 @@ import {
 import type { ActionOutputs } from "../../src/ceremony/outputs.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
 import { decodePlan } from "../../src/ceremony/plan-file.ts";
-import { rehearse } from "../../src/ceremony/rehearse.ts";
 import { reportHtml } from "../../src/ceremony/report.ts";
 import { planOf, replacement } from "../support/ceremony-plan.ts";
 import { type BrowserPage, withChromium } from "../support/chromium.ts";
@@ -41,11 +35,13 @@ import {
 import { paperOfficer } from "../support/paper-keys.ts";
 import { PaperOutputs } from "../support/paper-outputs.ts";
 
-const home = mkdtempSync(join(tmpdir(), "evidence-browser-"));
+const officers = ["Ada", "Bela", "Chen"].map(paperOfficer);
 /** One file of each kind that is read by other code. */
 const FLIPPED = ["plan.yaml", "manifest.json", "certificates/site-a.pem", "approvals/Ada.json"];
 const SHAPE = { sites: 1, threshold: 1, spares: 1 };
-let rehearsed: PaperFiles;
+let plan: CeremonyPlan;
+let outputs: PaperOutputs;
+let made: PaperFiles;
 let program: string;
 
 /** What the bundle gives to the test. */
@@ -59,13 +55,9 @@ globalThis.calls = (yaml) => dryRun({ plan: decodePlan(new TextEncoder().encode(
 `;
 
 beforeAll(async () => {
-  const dir = join(home, "rehearsal");
-  const published = join(home, "published");
-  await rehearse({ plan: planOf(SHAPE), planDir: home, dir });
-  copyEvidence(dir, published);
-  rehearsed = new Map(
-    [...readEvidenceFiles(published).keys()].map((path) => [path, readFileSync(join(published, path))]),
-  );
+  plan = withOfficers(planOf(SHAPE), officers, 3);
+  outputs = await new PaperOutputs(plan).prepare();
+  made = await paperCeremony(plan, officers, outputs);
   const { outputFiles, metafile } = await bundleForPage({
     stdin: { contents: ENTRY, resolveDir: process.cwd() },
     format: "iife",
@@ -74,7 +66,6 @@ beforeAll(async () => {
   expect(Object.values(metafile.outputs).flatMap(({ imports }) => imports)).toEqual([]);
   program = outputFiles[0]?.text ?? "";
 });
-afterAll(() => rmSync(home, { recursive: true }));
 
 interface Judged {
   readonly folder: string;
@@ -115,7 +106,7 @@ function flipped(files: PaperFiles, path: string): PaperFiles {
 test("a browser and Node say the same", async () => {
   await withChromium(async (page) => {
     await page.evaluate(program);
-    await ofRehearsal(page);
+    await ofCeremony(page);
     await ofForgeries(page);
     await ofChange(page);
     await ofDevices(page);
@@ -124,28 +115,26 @@ test("a browser and Node say the same", async () => {
 });
 
 /** The same claims and the same report; one flipped byte: the same that fail. */
-async function ofRehearsal(page: BrowserPage): Promise<void> {
-  const own = judged(page, { published: rehearsed });
-  const reading = await readingOf(sourceOf(rehearsed));
+async function ofCeremony(page: BrowserPage): Promise<void> {
+  const own = judged(page, { ceremony: made });
+  const reading = await readingOf(sourceOf(made));
   const claims = checkClaims(reading);
-  expect(failedClaims(claims)).toEqual([]);
+  // On paper nobody called a token: page.test.ts has evidence of a rehearsal, all of which holds.
+  expect(failedClaims(claims)).toEqual(["transcript-follows-plan"]);
   const [found] = await own;
   expect(found?.claims).toEqual(plain(claims));
   expect(found?.report).toBe(reportHtml(reading, claims));
   for (const path of FLIPPED) {
-    const files = flipped(rehearsed, path);
-    const inPage = judged(page, { published: files });
+    const files = flipped(made, path);
+    const inPage = judged(page, { ceremony: files });
     const expected = await judgeEvidence(sourceOf(files));
-    expect(failedClaims(expected).length, path).toBeGreaterThan(0);
+    expect(failedClaims(expected).length, path).toBeGreaterThan(1);
     expect(verdicts((await inPage)[0]?.claims), path).toEqual(verdicts(expected));
   }
 }
 
 /** What is signed by nobody, or by somebody else, with all the rest properly signed. */
 async function ofForgeries(page: BrowserPage): Promise<void> {
-  const officers = ["Ada", "Bela", "Chen"].map(paperOfficer);
-  const plan = withOfficers(planOf(SHAPE), officers, 3);
-  const outputs = await new PaperOutputs(plan).prepare();
   const flip = (hex: string, at: number): string =>
     hex.slice(0, at) + (hex[at] === "0" ? "1" : "0") + hex.slice(at + 1);
   const said = (action: string, change: (output: never) => unknown): Falsehoods => ({
@@ -206,15 +195,12 @@ function forge(files: Map<string, Uint8Array>, path: string, type: string): void
 
 /** A change of a fleet finds the evidence before it, if that was dropped beside it. */
 async function ofChange(page: BrowserPage): Promise<void> {
-  const officers = ["Ada", "Bela", "Chen"].map(paperOfficer);
-  const created = withOfficers(planOf(SHAPE), officers, 2);
-  const before = await paperCeremony(created, officers, await new PaperOutputs(created).prepare());
-  const manifest = evidenceFile(before.get("manifest.json") ?? utf8("")).sha256;
+  const manifest = evidenceFile(made.get("manifest.json") ?? utf8("")).sha256;
   const change = replacement(SHAPE, { predecessor: { manifest, evidence: "../created" } });
-  const plan = withOfficers(change, officers, 2);
-  const files = await paperCeremony(plan, officers, await new PaperOutputs(plan).prepare());
-  const inPage = judged(page, { "all/replaced": files, "all/created": before });
-  const expected = plain(await judgeEvidence(sourceOf(files, before)));
+  const replaced = withOfficers(change, officers, 3);
+  const files = await paperCeremony(replaced, officers, await new PaperOutputs(replaced).prepare());
+  const inPage = judged(page, { "all/replaced": files, "all/created": made });
+  const expected = plain(await judgeEvidence(sourceOf(files, made)));
   const beside = await inPage;
   expect(beside.map(({ folder }) => folder)).toEqual(["all/replaced", "all/created"]);
   expect(beside[0]?.claims).toEqual(expected);
