@@ -33,6 +33,7 @@ let log: TransparencyLog;
 let running: RunningWitness;
 let key: VerifierKey;
 const servers: Server[] = [];
+const began = Math.floor(Date.now() / 1000);
 
 const init = (...args: readonly string[]): ReturnType<typeof runCommand> =>
   runCommand(witnessCommand(), ["init", "--data", data, "--name", NAME, ...args]);
@@ -68,6 +69,11 @@ beforeAll(async () => {
   expect([key.kind, key.name]).toEqual(["cosignature", NAME]);
   running = await serve();
   log = await openLog(policy(running.url));
+  for (let at = 0; at < 3; at++) await log.append(entry(at), at);
+  await log.appendAll(
+    Array.from({ length: 5 }, (_, at) => entry(3 + at)),
+    3,
+  );
 });
 afterAll(async () => {
   await log.close();
@@ -101,18 +107,10 @@ async function signed(size: number, root: Uint8Array, origin = ORIGIN): Promise<
   return formatNote({ text, signatures: [await signNote(text, by, fileSigner(dir).sign)] });
 }
 
-test("every entry is cosigned before its checkpoint is shown, with the time", async () => {
-  for (let at = 0; at < 3; at++) {
-    const before = Math.floor(Date.now() / 1000);
-    await log.append(entry(at), at);
-    const [cosignature] = headOf(log).witnesses;
-    expect(cosignature?.key.vkey).toBe(key.vkey);
-    expect(cosignature?.time).toBeGreaterThanOrEqual(before);
-  }
-  await log.appendAll(
-    Array.from({ length: 5 }, (_, at) => entry(3 + at)),
-    3,
-  );
+test("a checkpoint is cosigned before it is shown, with the time", () => {
+  const [cosignature] = headOf(log).witnesses;
+  expect(cosignature?.key.vkey).toBe(key.vkey);
+  expect(cosignature?.time).toBeGreaterThanOrEqual(began);
   expect(running.witness.sizes()).toEqual(new Map([[ORIGIN, 8]]));
   // As a mirror of it has it: OpenSSL verifies what the token signed.
   const { text, signatures } = parseNote(log.checkpoint() ?? "");
