@@ -1,9 +1,15 @@
 /** Must show 4 of the client's part: every refusal with its own reason, and what is remembered of each. */
 import { describe, expect, test } from "vitest";
+import { formatCheckpoint } from "../../src/merkle/checkpoint.ts";
+import { formatNote, signNote } from "../../src/merkle/note.ts";
+import { formatTlogProof } from "../../src/merkle/tlog-proof.ts";
+import { leafHash } from "../../src/merkle/tree.ts";
+import { verifierKey } from "../../src/merkle/vkey.ts";
 import { catchUp } from "../../src/trust/catch-up.ts";
 import { REFUSALS, refusalOf } from "../../src/trust/refusal.ts";
 import {
   type Advance,
+  advance,
   decodeTrustState,
   encodeTrustState,
   follow,
@@ -11,7 +17,7 @@ import {
   type TrustState,
 } from "../../src/trust/state.ts";
 import { verifyBundle } from "../../src/trust/verify-bundle.ts";
-import { decodeBundle, encodeBundle } from "../../src/wire/bundle.ts";
+import { decodeBundle, encodeBundle, logEntry } from "../../src/wire/bundle.ts";
 import { FixtureLog, fixtureFleet, newSigners, type Tampering, tampered } from "../support/log-fixture.ts";
 import { EdSigner, OperatorSigner } from "../support/signers.ts";
 
@@ -119,6 +125,23 @@ test("the genuine proof of another epoch proves nothing", async () => {
   expect(refusalOf((await offer(empty)).refusal)).toBe("unlogged");
 });
 
+test("an epoch at another one's place in the log is not logged", async () => {
+  const { bundle } = log.newest;
+  const root = leafHash(logEntry(bundle.audit, bundle.countersignature));
+  const text = formatCheckpoint({ origin: log.origin, size: 1, root });
+  const key = verifierKey("note", log.origin, log.signers.log.publicKey);
+  const checkpoint = formatNote({ text, signatures: [await signNote(text, key, log.signers.log.sign)] });
+  const bytes = encodeBundle({ ...bundle, proof: formatTlogProof({ index: 0, path: [], checkpoint }) });
+  const pins = { ...log.pins, witnesses: [], witnessQuorum: 0 };
+  expect(refusalOf((await offer(bytes, undefined, pins)).refusal)).toBe("unlogged");
+});
+
+test("an older epoch is refused by whoever walks on his own, too", async () => {
+  const verified = await verifyBundle(log.epoch(1).bytes, { keys: log.pins.keys, pins: log.pins });
+  const { state, refusal } = advance(await seen(2), log.pins, verified, now);
+  expect([state?.epoch, refusalOf(refusal)]).toEqual([2, "older-epoch"]);
+});
+
 test("what is stored is read strictly", async () => {
   const bytes = encodeTrustState(await seen(3));
   const text = new TextDecoder().decode(bytes);
@@ -186,7 +209,7 @@ describe("a rotation of keys", async () => {
     const four = await catchUp((await bundleOf(4)) ?? new Uint8Array(), { ...options, state: undefined });
     expect(four.state?.epoch).toBe(4);
     const liar = rotated.fork(3);
-    liar.signers = fresh;
+    liar.signers = old;
     await liar.add({ keys: rotated.keysOf(old) });
     const { refusal, state } = await catchUp(liar.newest.bytes, { ...options, state: four.state });
     expect([refusalOf(refusal), state?.proofs.length]).toEqual(["equivocation", 1]);
