@@ -351,13 +351,13 @@ describe("the command", () => {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    let url: unknown;
-    while (url === undefined) {
+    let url = "";
+    while (url === "") {
       const { value, done } = await lines.next();
       if (done) throw new Error("it ended");
-      ({ url } = JSON.parse(value) as { url?: unknown });
+      ({ url = "" } = JSON.parse(value) as { url?: string });
     }
-    expect((await fetch(`${String(url)}/readyz`)).status).toBe(200);
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
     child.kill("SIGTERM");
     expect(await once(child, "exit")).toEqual([0, null]);
     running = await serve();
