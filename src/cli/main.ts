@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   evidence: async () => (await import("./evidence.ts")).evidenceCommand(),
   auditor: async () => (await import("./auditor.ts")).auditorCommand(),
   witness: async () => (await import("./witness.ts")).witnessCommand(),
+  audit: async () => (await import("./audit.ts")).auditCommand(),
   bundle: async () => (await import("./bundle.ts")).bundleCommand(),
 };
 

@@ -60,8 +60,13 @@ function logRefusal(error: unknown): Refusal {
   return key ? "wrong-log-key" : "unlogged";
 }
 
-/** @returns the auditor's key, Ed25519, 32 bytes */
-function verifyAudit(audit: Audit, auditors: readonly string[]): Uint8Array {
+/**
+ * That one of these keys signed an audit.
+ * @param auditors Ed25519, hex
+ * @returns the key, 32 bytes
+ * @throws bundle-refused: malformed, wrong-auditor-key, bad-auditor-signature
+ */
+export function verifyAudit(audit: Audit, auditors: readonly string[]): Uint8Array {
   const statement = as("malformed", () => statementOf(audit));
   const named = auditors.map(fromHex).filter((key) => key[key.length - 1] === audit.key_id);
   if (named.length === 0) throw refused("wrong-auditor-key", `a key that ends in ${audit.key_id}`);
@@ -76,7 +81,7 @@ function verifyAudit(audit: Audit, auditors: readonly string[]): Uint8Array {
  * @param operatorKey uncompressed point, 65 bytes, hex
  * @param auditorKey Ed25519, 32 bytes
  */
-export async function verifyCountersignature(
+async function verifyCountersignature(
   audit: Audit,
   operatorKey: string,
   countersignature: string,
