@@ -26,8 +26,9 @@ const places = {
   checked: byId("checked", HTMLElement),
 } as const;
 
-/** What is published beside the page. */
-const SERVER: TrustSource = httpSource(".");
+/** What is published beside the page; a page that was opened from a disk may fetch nothing. */
+const SERVER: TrustSource =
+  location.protocol === "file:" ? { get: () => Promise.resolve(undefined) } : httpSource(".");
 
 class Page {
   #source: TrustSource = SERVER;

@@ -37,7 +37,7 @@ export function byId<E extends HTMLElement>(id: string, type: abstract new () =>
 
 /** A long hexadecimal value, in groups that people can compare. */
 export function hashText(hex: string): HTMLElement {
-  return h("code", { class: "hash" }, hex.replace(/(.{8})(?=.)/g, "$1 "));
+  return h("code", { class: hex.length > 64 ? "hash long" : "hash" }, hex.replace(/(.{8})(?=.)/g, "$1 "));
 }
 
 /** The first cell of a row heads it. */

@@ -46,9 +46,24 @@ export async function filesOfDrop(transfer: DataTransfer): Promise<readonly Foun
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry());
   const files = [...transfer.files];
   const found: FoundFile[] = [];
-  for (const entry of entries) if (entry) await walk(entry, entry.name, found, 0);
-  return found.length > 0 ? found : files.map((file) => ({ path: file.name, blob: file }));
+  try {
+    for (const entry of entries) if (entry) await walk(entry, entry.name, found, 0);
+  } catch (cause) {
+    if (!(cause instanceof DOMException)) throw cause;
+    if (entries.some((entry) => entry?.isDirectory))
+      throw new TypeError(
+        "this browser does not let the page read a dropped folder: choose it by the button",
+        {
+          cause,
+        },
+      );
+    return plainFiles(files);
+  }
+  return found.length > 0 ? found : plainFiles(files);
 }
+
+const plainFiles = (files: readonly File[]): readonly FoundFile[] =>
+  files.map((file) => ({ path: file.name, blob: file }));
 
 export function filesOfInput({ files }: HTMLInputElement): readonly FoundFile[] {
   return [...(files ?? [])].slice(0, MAX_FILES).map((file) => ({

@@ -2,11 +2,11 @@
 import type { Manifest } from "../wire/manifest.ts";
 import { s } from "./dom.ts";
 
-const SITE = { width: 132, height: 96, gap: 20 } as const;
+const SITE = { width: 116, height: 92, gap: 14 } as const;
 const HEAD = 70;
 const MARGIN = 10;
 
-const short = (text: string): string => (text.length > 15 ? `${text.slice(0, 14)}…` : text);
+const short = (text: string): string => (text.length > 14 ? `${text.slice(0, 13)}…` : text);
 
 /** A closed lock, 22 wide. */
 function lock(x: number, y: number): SVGElement {
@@ -52,7 +52,7 @@ export function fleetPicture({ fleet, sites, policy }: Manifest): SVGSVGElement 
       ),
     );
   });
-  return s(
+  const picture = s(
     "svg",
     {
       viewBox: `0 0 ${width} ${height}`,
@@ -66,6 +66,9 @@ export function fleetPicture({ fleet, sites, policy }: Manifest): SVGSVGElement 
     s("text", { x: middle, y: "31", "text-anchor": "middle" }, "your app and its code"),
     ...drawn,
   );
+  // Smaller than that nobody can read it; then it is scrolled.
+  picture.style.minWidth = `${0.72 * width}px`;
+  return picture;
 }
 
 /** The same in words, under the picture. */
@@ -73,8 +76,8 @@ export function fleetSentences({ sites, policy }: Manifest): readonly string[] {
   const active = sites.filter(({ retired }) => !retired).length;
   return [
     active === 1
-      ? "One site guards the keys, inside a tamper-resistant device."
-      : `The keys are spread over ${active} sites, each inside a tamper-resistant device. Any ${policy.threshold} of them together can help an app to recover a backup; with fewer, nobody learns anything, not even the operator.`,
+      ? "One site guards the keys, in a device of its own."
+      : `The keys are spread over ${active} sites, each in a device of its own. Any ${policy.threshold} of them together can help an app to recover a backup; with fewer, nobody learns anything, not even the operator.`,
     `Whoever tries must know the recovery code: after ${policy.maxAttempts} wrong ones the record is destroyed.`,
   ];
 }

@@ -70,7 +70,7 @@ export function fleetView(
       manifest.sites.map(({ name, url, tokenSerial, retired }) => [
         name,
         retired ? "left the fleet" : url,
-        hashText(tokenSerial),
+        h("code", {}, tokenSerial),
       ]),
     ),
     keys(fleet),

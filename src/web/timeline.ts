@@ -73,7 +73,7 @@ function keyByKey(before: Announcement | undefined, after: Announcement): HTMLEl
         role,
         fleet ?? "–",
         site ?? "–",
-        h("code", { class: "hash" }, publicKey),
+        h("code", { class: "hash long" }, publicKey),
       ]),
     ),
   );
