@@ -4,6 +4,8 @@
  */
 import { join, resolve } from "node:path";
 import { z } from "zod";
+import { isStrongroomError } from "../base/errors.ts";
+import { parseVkey } from "../merkle/vkey.ts";
 import { configuredUri } from "../token/uri-schema.ts";
 import { loadYamlConfig, schemaKeys } from "../token/yaml-config.ts";
 import { NAMESPACE_PATTERN, sha256Hex } from "../wire/announcement.ts";
@@ -75,6 +77,15 @@ const label = z.string().min(1).max(200).describe("write the key's CKA_LABEL");
 const publicKey = sha256Hex.describe("write the Ed25519 public key: 64 hexadecimal digits, in quotes");
 const distinct = (all: readonly string[]): boolean => new Set(all).size === all.length;
 
+function isCosigner(vkey: string): boolean {
+  try {
+    return parseVkey(vkey).kind === "cosignature";
+  } catch (error) {
+    if (isStrongroomError(error)) return false;
+    throw error;
+  }
+}
+
 const namespace = z
   .strictObject({
     name: z.string().regex(NAMESPACE_PATTERN).describe("write the operator's name in the log"),
@@ -111,7 +122,11 @@ const namespace = z
     witnesses: z
       .array(
         z.strictObject({
-          vkey: z.string().min(1).max(256).describe("write the witness's vkey"),
+          vkey: z
+            .string()
+            .max(256)
+            .refine(isCosigner, "not the vkey of a cosigner")
+            .describe("write the witness's vkey: name+id+key, as `strongroom witness init` prints it"),
           url: z.url({ protocol: /^https?$/ }).describe("write the witness's URL"),
         }),
       )

@@ -39,6 +39,8 @@ test("every YAML file is of a kind that is read here", () => {
     /^sites\/example-site\.yaml$/,
     /^fleets\/\d\/(fleet|site-a)\.yaml$/,
     /^etcd\/store\.yaml$/,
+    // test/auditor reads them.
+    /^auditor\/(auditor|policy|witness)\.yaml$/,
     // test/ceremony/plan-file.test.ts reads them.
     /^ceremonies\/[\w-]+\.yaml$/,
     /^softhsm\/compose(-fleet)?\.yaml$/,
