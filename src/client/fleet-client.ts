@@ -65,6 +65,9 @@ export interface FleetClient extends VaultClient {
   fleets(): Promise<KnownFleets>;
 }
 
+/** How long a new fleet that does not answer may hold up a key that is there already. */
+const MOVE_MS = 10_000;
+
 const nameOf = ({ manifest }: AnnouncedFleet): string => manifest.fleet;
 
 function noFleet(): StrongroomError {
@@ -83,10 +86,12 @@ export function createFleetClient(options: FleetClientOptions): FleetClient {
     clock: options.clock ?? systemClock,
   });
 
-  function at(fleet: AnnouncedFleet): VaultClient {
+  /** @param patience milliseconds, where there is already what was asked for */
+  function at(fleet: AnnouncedFleet, patience?: number): VaultClient {
     const name = nameOf(fleet);
     return createVaultClient({
       ...options,
+      ...(patience === undefined ? {} : { retryForMs: Math.min(patience, options.retryForMs ?? patience) }),
       // Verified as part of the announcement; its own file may be spelt otherwise.
       manifest: encodeManifest(fleet.manifest),
       accountToken: () => options.accountToken(name),
@@ -127,9 +132,9 @@ export function createFleetClient(options: FleetClientOptions): FleetClient {
     if (!active) return;
     for (const fleet of draining)
       try {
-        const old = await at(fleet).status();
-        const { registeredAt } = await at(active).status();
-        if (old.registeredAt <= registeredAt) await at(fleet).delete();
+        const old = await at(fleet, 0).status();
+        const { registeredAt } = await at(active, 0).status();
+        if (old.registeredAt <= registeredAt) await at(fleet, 0).delete();
       } catch (error) {
         // Not registered there, or not now: the next recovery looks again.
         if (!isStrongroomError(error)) throw error;
@@ -137,8 +142,8 @@ export function createFleetClient(options: FleetClientOptions): FleetClient {
   }
 
   async function move(code: string, backupKey: Uint8Array, to: AnnouncedFleet): Promise<void> {
-    await at(to).register(code, backupKey);
-    const again = await at(to).recover(code);
+    await at(to, MOVE_MS).register(code, backupKey);
+    const again = await at(to, MOVE_MS).recover(code);
     const same = equal(again.backupKey, backupKey);
     wipe(again.backupKey);
     if (!same)
