@@ -22,6 +22,7 @@ import {
 import { STRONGROOM } from "../support/cli.ts";
 import { type Ran, runCommand } from "../support/command.ts";
 
+const WITNESS = "witness.example+67550f4e+BD1AF8PoQ4lakrcKp00bfrycmCzPLsSWjMDNVfEq9GYM";
 let world: AuditorWorld;
 let one: PaperFleet;
 let evidence: string;
@@ -257,6 +258,42 @@ test("a disabled namespace takes nothing more", async () => {
   }
 });
 
+test("a witness that is away keeps an epoch from being shown, and nobody from anything else", async () => {
+  const { bytes, digest } = announce(world, 5, newest, [one.announced], { keys: announcedKeys });
+  const config = world.config();
+  const away = {
+    witnesses: [{ vkey: WITNESS, url: "http://127.0.0.1:9" }],
+    witnessQuorum: 1,
+    witnessTimeoutMs: 200,
+  };
+  const witnessed = config.namespaces.map((each) => (each.name === NAMESPACE ? { ...each, ...away } : each));
+  const opened = async (namespaces = config.namespaces) => {
+    const auditor = await openAuditor({ ...config, namespaces });
+    const namespace = auditor.namespaces.get(NAMESPACE);
+    if (!namespace) throw new Error("no namespace");
+    return { auditor, namespace };
+  };
+  const first = await opened(witnessed);
+  await first.namespace.putAnnouncement(digest, bytes);
+  const request = world.operator.countersign(
+    await first.namespace.audit(5, digest),
+    announcedKeys.auditors[0] ?? "",
+  );
+  await expect(first.namespace.countersign(request)).rejects.toMatchObject({ code: "unavailable" });
+  await first.auditor.close();
+  // It starts all the same, with what was shown before.
+  const again = await opened(witnessed);
+  expect(again.namespace.lastEpoch).toBe(4);
+  expect(await again.namespace.bundleOf(5)).toBeUndefined();
+  await again.auditor.close();
+  // The witness is back: here, nobody asks for it any more. What was countersigned is finished by itself.
+  const last = await opened();
+  expect(last.namespace.lastEpoch).toBe(5);
+  expect((await last.namespace.countersign(request)).audit.epoch).toBe(5);
+  await last.auditor.close();
+  newest = digest;
+});
+
 describe("serve, as a process", () => {
   /** Starts it, and waits for the line that says where it listens. */
   async function serve(): Promise<{ readonly child: ChildProcess; readonly url: string }> {
@@ -279,7 +316,7 @@ describe("serve, as a process", () => {
     const { child, url } = await serve();
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
     const last = await fetch(`${url}/namespaces/${NAMESPACE}/last-verified-epoch`);
-    expect(await last.json()).toMatchObject({ epoch: 4, end_hash: newest });
+    expect(await last.json()).toMatchObject({ epoch: 5, end_hash: newest });
     child.kill("SIGTERM");
     expect(await once(child, "exit")).toEqual([0, null]);
   });
