@@ -7,6 +7,7 @@ import { Command } from "commander";
 import { equal, toHex, utf8 } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { countersign, countersignKey, countersignPoint } from "../keys/countersign.ts";
+import { rememberCountersigned } from "../keys/countersigned.ts";
 import { openSession } from "../token/open.ts";
 import { refused } from "../trust/refusal.ts";
 import { untimely } from "../trust/state.ts";
@@ -36,6 +37,7 @@ interface CountersignOptions extends TokenOptions {
   readonly operatorToken?: string;
   readonly evidence?: readonly string[];
   readonly out?: string;
+  readonly memory: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
 }
@@ -97,8 +99,9 @@ interface Countersigned {
 /** Signs with whichever of the token's keys is trusted. @throws key-missing; token errors */
 async function signIn(
   { uri, profileName: profile }: ChosenToken,
-  { announcement: { namespace }, keys }: Proposed,
+  { announcement: { namespace, epoch }, digest, keys }: Proposed,
   message: Uint8Array,
+  memory: boolean,
 ): Promise<Countersigned> {
   const prompt = pinPrompt("user PIN");
   for (let index = 0; index < MAX_COUNTERSIGN_KEYS; index++) {
@@ -107,6 +110,7 @@ async function signIn(
     try {
       const operatorKey = toHex(countersignPoint(session, key));
       if (!keys.operators.includes(operatorKey)) continue;
+      if (memory) rememberCountersigned(session, namespace, epoch, digest);
       return { operatorKey, countersignature: toHex(countersign(session, key, message)) };
     } catch (error) {
       if (!isStrongroomError(error, "key-missing")) throw error;
@@ -144,7 +148,7 @@ async function run(options: CountersignOptions): Promise<void> {
     return;
   }
   const message = countersignatureMessage(audit, sha256(auditorKey));
-  const request = { epoch, ...(await signIn(chosen, proposed, message)) };
+  const request = { epoch, ...(await signIn(chosen, proposed, message, options.memory)) };
   say(`countersigned under ${request.operatorKey.slice(0, 16)}…`);
   if (options.auditor === undefined || options.operatorToken === undefined) {
     const out = options.out ?? `countersignature-${epoch}.json`;
@@ -178,6 +182,7 @@ export function countersignCommand(): Command {
     .addOption(uriOption())
     .addOption(profileOption())
     .option("--out <file>", "where to write (default: EPOCH.json, or countersignature-EPOCH.json)")
+    .option("--no-memory", "for tokens without data objects: do not remember there what was countersigned")
     .option("--dry-run", "verify only")
     .option("--json", "print the result as JSON on standard output")
     .action(run);

@@ -6,7 +6,9 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, wr
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { bundleCommand } from "../../src/cli/bundle.ts";
+import { rememberCountersigned } from "../../src/keys/countersigned.ts";
 import { type RunningAuditor, startAuditor } from "../../src/service/auditor-start.ts";
+import { openSession } from "../../src/token/open.ts";
 import { decodePins } from "../../src/trust/pins.ts";
 import { decodeAnnouncement } from "../../src/wire/announcement.ts";
 import { auditOf } from "../../src/wire/audit.ts";
@@ -198,6 +200,27 @@ test("the next epoch is proposed from the one before, submitted, and needs it to
   expect(JSON.parse(readFileSync(offline, "utf8"))).toMatchObject({ epoch: 2, operatorKey });
   await done(...args, "--previous", at("1.json"), ...operator(), "--out", at("2.json"));
   expect(reason(await run(...args, "--previous", at("2.json"), "--out", at("3.json")))).toBe("broken-chain");
+});
+
+test("the token countersigns one version of an epoch only, and no older epoch", async () => {
+  const { session } = await openSession({ uri: hsm.uri, profile: "softhsm2" });
+  try {
+    const { digest } = decodeBundle(readFileSync(at("2.json"))).audit;
+    rememberCountersigned(session, NAMESPACE, 2, digest);
+    for (const [epoch, other] of [
+      [2, "00".repeat(32)],
+      [1, digest],
+    ] as const)
+      expect(() => rememberCountersigned(session, NAMESPACE, epoch, other)).toThrow(/has countersigned/);
+  } finally {
+    session.close();
+  }
+  const args = ["countersign", "--announcement", at("announcement-1.json"), ...token(), ...operator()];
+  const again = await run(...args, "--out", at("again.json"));
+  expect([again.error, existsSync(at("again.json"))]).toEqual([
+    expect.objectContaining({ code: "conflict" }),
+    false,
+  ]);
 });
 
 test("a site fetches all epochs, verified, from the auditor or from a copy", async () => {

@@ -34,7 +34,7 @@ async function reopen(everyMs = 60_000): Promise<BundleShelf> {
     pinsFile,
     fleet: "own",
     manifestSha256,
-    log: { event: (_level, name, fields) => events.push(`${name} ${fields?.epoch ?? ""}`.trim()) },
+    log: { event: (_level, name, fields) => events.push([name, ...Object.values(fields ?? {})].join(" ")) },
     clock: { now: () => now },
     everyMs,
   });
