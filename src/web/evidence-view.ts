@@ -74,7 +74,7 @@ function pathsIn(listing: Uint8Array): readonly string[] | undefined {
 }
 
 /** The fleet of the newest announcement that this evidence is said to be of. */
-export function fleetOf(
+function fleetOf(
   view: LogView | undefined,
   { evidenceSha256 }: JudgedEvidence,
 ): AnnouncedFleet | undefined {

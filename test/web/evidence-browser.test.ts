@@ -46,16 +46,21 @@ let program: string;
 
 /** What the bundle gives to the test. */
 const ENTRY = `
-import { judgeFiles } from "./src/web/evidence.ts";
+import { judgeFiles, judgePublished } from "./src/web/evidence.ts";
 import { dryRun } from "./src/ceremony/dry-run.ts";
 import { decodePlan } from "./src/ceremony/plan-file.ts";
 globalThis.judge = (files) =>
   judgeFiles(files.map(([path, base64]) => ({ path, blob: new Blob([Uint8Array.fromBase64(base64)]) })));
+globalThis.judgePublished = (evidence, manifest) =>
+  judgePublished("replaced", {
+    files: async (id) => evidence[id].map(([path, base64]) => ({ path, blob: new Blob([Uint8Array.fromBase64(base64)]) })),
+    ofManifest: (sha256) => (sha256 === manifest ? "created" : undefined),
+  });
 globalThis.calls = (yaml) => dryRun({ plan: decodePlan(new TextEncoder().encode(yaml), "plan.yaml"), sha256: "ab".repeat(32) });
 `;
 
 beforeAll(async () => {
-  plan = withOfficers(planOf(SHAPE), officers, 3);
+  plan = withOfficers(planOf({ ...SHAPE, spares: 0 }), officers, 3);
   outputs = await new PaperOutputs(plan).prepare();
   made = await paperCeremony(plan, officers, outputs);
   const { outputFiles, metafile } = await bundleForPage({
@@ -73,14 +78,15 @@ interface Judged {
   readonly report: string;
 }
 
+const encoded = (folder: string, files: PaperFiles): readonly (readonly [string, string])[] =>
+  [...files].map(([path, bytes]) => [`${folder}${path}`, Buffer.from(bytes).toString("base64")]);
+
 /** As it was dropped: folders by name. */
 function judged(
   page: BrowserPage,
   folders: Readonly<Record<string, PaperFiles>>,
 ): Promise<readonly Judged[]> {
-  const files = Object.entries(folders).flatMap(([folder, all]) =>
-    [...all].map(([path, bytes]) => [`${folder}/${path}`, Buffer.from(bytes).toString("base64")]),
-  );
+  const files = Object.entries(folders).flatMap(([folder, all]) => encoded(`${folder}/`, all));
   return page.evaluate(`judge(${JSON.stringify(files)})`);
 }
 
@@ -195,18 +201,25 @@ function forge(files: Map<string, Uint8Array>, path: string, type: string): void
 
 /** A change of a fleet finds the evidence before it, if that was dropped beside it. */
 async function ofChange(page: BrowserPage): Promise<void> {
-  const manifest = evidenceFile(made.get("manifest.json") ?? utf8("")).sha256;
+  const created = withOfficers(planOf(SHAPE), officers, 3);
+  const before = await paperCeremony(created, officers, await new PaperOutputs(created).prepare());
+  const manifest = evidenceFile(before.get("manifest.json") ?? utf8("")).sha256;
   const change = replacement(SHAPE, { predecessor: { manifest, evidence: "../created" } });
   const replaced = withOfficers(change, officers, 3);
   const files = await paperCeremony(replaced, officers, await new PaperOutputs(replaced).prepare());
-  const inPage = judged(page, { "all/replaced": files, "all/created": made });
-  const expected = plain(await judgeEvidence(sourceOf(files, made)));
+  const inPage = judged(page, { "all/replaced": files, "all/created": before });
+  const expected = plain(await judgeEvidence(sourceOf(files, before)));
   const beside = await inPage;
   expect(beside.map(({ folder }) => folder)).toEqual(["all/replaced", "all/created"]);
   expect(beside[0]?.claims).toEqual(expected);
   const [alone] = await judged(page, { replaced: files });
   expect(alone?.claims).toEqual(plain(await judgeEvidence(sourceOf(files))));
   expect(alone?.claims).not.toEqual(expected);
+  // As an auditor publishes them: under the hashes of their lists, found by the manifest that the plan names.
+  const found = await page.evaluate<Judged>(
+    `judgePublished(${JSON.stringify({ replaced: encoded("", files), created: encoded("", before) })}, "${manifest}")`,
+  );
+  expect(found.claims).toEqual(expected);
 }
 
 /** What wraps in different ways, and what cannot take part. */
