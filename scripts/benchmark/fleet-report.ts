@@ -101,7 +101,7 @@ export function describeGrowth({ sites, recordBytes, steps }: GrowthReport): str
 
 export function describeLog({ entryBytes, steps }: LogReport): string {
   return [
-    `a transparency log, entries of ${entryBytes} bytes, key and anchor in the token; p50 in milliseconds:`,
+    `a transparency log, entries of ${entryBytes} bytes, key and anchor in the token; milliseconds (p50, of processor):`,
     table(
       [
         "entries",
@@ -121,7 +121,9 @@ export function describeLog({ entryBytes, steps }: LogReport): string {
       steps.map((step) => [
         String(step.entries),
         n(step.filledPerSecond),
-        ...[step.append, step.inclusion, step.verification, step.consistency].map(({ p50 }) => n(p50, 2)),
+        ...[step.append, step.inclusion, step.verification, step.consistency].map(
+          ({ p50, cpuMs }) => `${n(p50, 1)}, ${n(cpuMs, 1)}`,
+        ),
         String(step.proofHashes),
         n(step.hashTileBytes / 1e6, 2),
         n(step.entryBytes / 1e6, 1),

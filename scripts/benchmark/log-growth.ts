@@ -27,15 +27,20 @@ const BATCH = 4_096;
 const ENTRY_BYTES = 241;
 const SAMPLES = 200;
 
+/** With the processor time of this process for one operation, which other load on the machine does not change. */
+interface TimedPhase extends Phase {
+  readonly cpuMs: number;
+}
+
 interface LogStep {
   readonly entries: number;
   /** By batches, since the step before. */
   readonly filledPerSecond: number;
   /** One entry with its own checkpoint. */
-  readonly append: Phase;
-  readonly inclusion: Phase;
-  readonly verification: Phase;
-  readonly consistency: Phase;
+  readonly append: TimedPhase;
+  readonly inclusion: TimedPhase;
+  readonly verification: TimedPhase;
+  readonly consistency: TimedPhase;
   /** In an inclusion proof, at most. */
   readonly proofHashes: number;
   readonly hashTileBytes: number;
@@ -102,22 +107,27 @@ async function measure(
   openMs: number,
   dir: string,
 ): Promise<LogStep> {
-  const one = { count: SAMPLES, concurrency: 1 };
-  const append = await load(() => log.append(entry(log.size()), log.size()), one);
+  const one = async (run: (index: number) => Promise<void>): Promise<TimedPhase> => {
+    const before = process.cpuUsage();
+    const phase = await load(run, { count: SAMPLES, concurrency: 1 });
+    const { user, system } = process.cpuUsage(before);
+    return { ...phase, cpuMs: (user + system) / 1_000 / SAMPLES };
+  };
+  const append = await one(() => log.append(entry(log.size()), log.size()));
   const size = log.size();
   const indexOf = (at: number): number => Math.floor((at * (size - 1)) / (SAMPLES - 1));
   const proofs: string[] = [];
-  const inclusion = await load(async (at) => {
+  const inclusion = await one(async (at) => {
     proofs.push(await log.proofOf(indexOf(at)));
-  }, one);
+  });
   const keys = { logs: [log.key] };
-  const verification = await load((at) => {
+  const verification = await one((at) => {
     verifyTlogProof(proofs[at] ?? "", entry(indexOf(at)), keys);
     return Promise.resolve();
-  }, one);
-  const consistency = await load(async (at) => {
+  });
+  const consistency = await one(async (at) => {
     await log.consistency(Math.max(1, indexOf(at)), size);
-  }, one);
+  });
   const hashTiles = ["0", "1", "2"].map((level) => {
     const at = join(dir, "tile", level);
     return statSync(at, { throwIfNoEntry: false }) ? diskUse(at) : { bytes: 0, files: 0 };
