@@ -69,15 +69,30 @@ function keyText({ publicKey, role }: KeyDelta, fullKeys: boolean | undefined): 
   return `${digits.slice(0, 16)}…`;
 }
 
-const use = ({ role, site, status }: KeyRole): string =>
-  [role, ...(site === undefined ? [] : [site]), ...(status === undefined ? [] : [`(${status})`])].join(" ");
+/** Whoever signs an announcement must not be able to write over a terminal. */
+const plain = (text: string): string => text.replaceAll(/\p{C}/gu, "\ufffd");
+
+const use = ({ role, site }: KeyRole): string => (site === undefined ? role : `${role} ${site}`);
+
+/** What a key is for and was for; e.g. `identity site-a, active → draining`. */
+function useText({ before, ...key }: KeyDelta): string {
+  const [was, is] = [before ?? key, key].map(({ status, ...rest }) => [use(rest), status] as const);
+  if (!was || !is) return use(key);
+  return [0, 1]
+    .flatMap((part) => {
+      const [old, now] = [was[part], is[part]];
+      if (now === undefined) return [];
+      return old === now ? [now] : [`${old ?? "none"} → ${now}`];
+    })
+    .join(", ");
+}
 
 function keyRows({ keys }: EpochDelta, fullKeys: boolean | undefined): readonly (readonly string[])[] {
   const rows = fullKeys ? keys : keys.filter(({ kind }) => kind !== "unchanged");
   return rows.map((key) => [
     `  ${COLOUR[key.kind](KIND_WORDS[key.kind])}`,
     key.fleet ?? dim("trusted"),
-    key.before ? `${use(key.before)} → ${use(key)}` : use(key),
+    useText(key),
     keyText(key, fullKeys),
   ]);
 }
@@ -88,9 +103,8 @@ function deltaText(delta: EpochDelta, isBaseline: boolean, { fullKeys }: PrintOp
   const facts = isBaseline ? delta.facts.filter(({ what }) => what === "status") : delta.facts;
   return [
     ...(rows.length > 0 ? [table(["  key", "fleet", "role", "public key"], rows)] : []),
-    ...facts.map(
-      ({ fleet, what, before, after }) =>
-        `  ${fleet} ${what}: ${[before, after].map((value) => value?.slice(0, 64) ?? "none").join(" → ")}`,
+    ...facts.map(({ fleet, what, before, after = "none" }) =>
+      plain(`  ${fleet} ${what}: ${before === undefined ? after : `${before} → ${after}`}`),
     ),
     ...(unchanged > 0 && !fullKeys ? [dim(`  unchanged: ${unchanged} keys`)] : []),
   ];
@@ -137,7 +151,7 @@ function summarise({ walked, answers, evidence, refusals, proofs }: AuditResult,
       );
   if (!evidence) say(dim("not looked at: the evidence of the ceremonies (--evidence)"));
   for (const { epoch, refusal } of refusals)
-    say(red(`${epoch === undefined ? "the log" : `epoch ${epoch}`}: ${refusal.message}`));
+    say(red(plain(`${epoch === undefined ? "the log" : `epoch ${epoch}`}: ${refusal.message}`)));
   for (const file of proofs) say(bold(`proof of it, for anybody to check: ${file}`));
   if (refusals.length === 0)
     say(green(`all ${epochs.length} epochs of ${pins.namespace} hold, from the pins to the newest`));
@@ -150,7 +164,7 @@ export function printAudit(result: AuditResult, pins: Pins, options: PrintOption
   if (text !== "") process.stdout.write(`${text}\n`);
   const first = page[0]?.walked.epoch ?? 1;
   if (first > 1 && options.after === undefined)
-    say(dim(`epochs 1 to ${first - 1} are verified too: --before ${first} shows them`));
+    say(dim(`epochs 1 to ${first - 1} were checked too: --before ${first} shows them`));
   summarise(result, pins);
 }
 

@@ -2,7 +2,7 @@
  * Where a client finds bundles: sites of its fleets, and auditors or their mirrors. None of them is believed; what they
  * can do is to have nothing, and then the next one is asked.
  */
-import { concat } from "../base/bytes.ts";
+import { readLimited } from "../trust/source.ts";
 import { MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
 
 export interface BundleSources {
@@ -27,22 +27,6 @@ export interface BundleSourcesOptions {
 export const SITE_BUNDLES = "/v1/fleet";
 const MAX_INDEX_BYTES = 64 * 1024;
 
-async function limited(response: Response, limit: number): Promise<Uint8Array | undefined> {
-  const reader = response.body?.getReader();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
-    if (done || !value) return concat(...chunks);
-    size += value.length;
-    if (size > limit) {
-      await reader?.cancel();
-      return undefined;
-    }
-    chunks.push(value);
-  }
-}
-
 export function bundleSources(options: BundleSourcesOptions): BundleSources {
   const { namespace, timeoutMs, urls } = options;
   const fetcher = options.fetch ?? globalThis.fetch.bind(globalThis);
@@ -56,7 +40,7 @@ export function bundleSources(options: BundleSourcesOptions): BundleSources {
         cache: "no-cache",
         signal: AbortSignal.timeout(timeoutMs),
       });
-      if (response.status === 200) return await limited(response, limit);
+      if (response.status === 200) return await readLimited(response, limit);
       await response.body?.cancel();
       return undefined;
     } catch {

@@ -39,7 +39,7 @@ export interface PublishedLog {
 export type Progress = (done: number, all: number) => void;
 
 /** Nobody announces that often; and whoever serves a log must not be able to keep a reader busy for a day. */
-export const MAX_EPOCHS = 5_000;
+const MAX_EPOCHS = 5_000;
 /** Files that are asked for together. */
 const AT_ONCE = 8;
 
