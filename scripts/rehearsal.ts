@@ -3,50 +3,17 @@
  * plans are the examples for security teams, with addresses of this machine.
  */
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { parse, stringify } from "yaml";
+import { stringify } from "yaml";
 import { green, say } from "../src/cli/terminal.ts";
-import { type DemoSite, demoFleetOn } from "./lib/demo-fleet.ts";
-import { freePort } from "./lib/free-ports.ts";
+import { demoFleetOn } from "./lib/demo-fleet.ts";
+import { rehearsedDemo } from "./lib/rehearsed.ts";
 import { chapter, root, strongroom, Unexpected } from "./lib/show.ts";
 
 const { values } = parseArgs({ options: { sites: { type: "string" }, state: { type: "string" } } });
 const EXAMPLES: Readonly<Record<string, string>> = { 3: "three-sites.yaml", 5: "five-sites.yaml" };
-
-interface ExamplePlan {
-  readonly fleet: string;
-  readonly sites: readonly { readonly name: string; readonly url: string }[];
-}
-
-/** The example, with addresses on which its sites can listen here. */
-async function localPlan(example: string, file: string): Promise<ExamplePlan> {
-  const plan = parse(readFileSync(join(root, "hsm-config/ceremonies", example), "utf8")) as ExamplePlan;
-  const local = {
-    ...plan,
-    fleet: "demo",
-    sites: await Promise.all(
-      plan.sites.map(async (site) => ({ ...site, url: `http://127.0.0.1:${await freePort()}` })),
-    ),
-  };
-  writeFileSync(file, stringify(local));
-  return local;
-}
-
-/** What a site needs of the rehearsal's directory. */
-function demoSites(dir: string, ceremony: string, { sites }: ExamplePlan): readonly DemoSite[] {
-  const rehearsed = parse(readFileSync(join(ceremony, "plan.yaml"), "utf8")) as {
-    sites: { name: string; token: { uri: string; env: DemoSite["env"] } }[];
-  };
-  return sites.map(({ name, url }) => {
-    const token = rehearsed.sites.find((site) => site.name === name)?.token;
-    if (!token) throw new Unexpected(`the rehearsal has no site ${name}`);
-    const home = join(dir, name);
-    mkdirSync(home, { recursive: true, mode: 0o700 });
-    return { name, url, dir: home, uri: token.uri, env: token.env };
-  });
-}
 
 function clientConfig(dir: string): string {
   const file = join(dir, "alice.yaml");
@@ -63,19 +30,14 @@ async function rehearse(count: string, dir: string): Promise<void> {
   const example = EXAMPLES[count];
   if (example === undefined) throw new Unexpected("--sites takes 3 or 5");
   rmSync(dir, { recursive: true, force: true });
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const [file, ceremony] = [join(dir, "plan.yaml"), join(dir, "ceremony")];
-  const plan = await localPlan(example, file);
-
   chapter(`A ceremony of ${count} sites, from plan to evidence`);
-  strongroom(["ceremony", "rehearse", file, "--dir", ceremony]);
+  const { ceremony, sites } = await rehearsedDemo(example, "demo", dir);
   const hash = createHash("sha256")
     .update(readFileSync(join(ceremony, "plan.yaml")))
     .digest("hex");
   strongroom(["evidence", "verify", ceremony, "--expect-plan", hash]);
 
-  copyFileSync(join(ceremony, "manifest.json"), join(dir, "manifest.json"));
-  const demo = await demoFleetOn(dir, demoSites(dir, ceremony, plan));
+  const demo = await demoFleetOn(dir, sites);
   try {
     demo.show();
     chapter("A backup through the fleet, and back");

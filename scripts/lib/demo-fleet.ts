@@ -76,15 +76,27 @@ export async function demoFleet(dir: string, count: number, firstPort: number): 
   return demoFleetOn(dir, sites);
 }
 
+export interface DemoFleetOptions {
+  /** Its name in the manifest. */
+  readonly fleet?: string;
+  /** Where the app's issuer is, or will be. */
+  readonly issuer?: string;
+  /** More for the configuration of every site. */
+  readonly site?: Readonly<Record<string, unknown>>;
+}
+
 /** The same on tokens that have their keys; the manifest is in `dir`. */
-export async function demoFleetOn(dir: string, sites: readonly DemoSite[]): Promise<Demo> {
+export async function demoFleetOn(
+  dir: string,
+  sites: readonly DemoSite[],
+  { fleet = FLEET, issuer = join(dir, "issuer"), site: more = {} }: DemoFleetOptions = {},
+): Promise<Demo> {
   const count = sites.length;
 
   chapter("The store: one etcd member at each site, TLS and access control");
-  const prefix = `/strongroom/${FLEET}/`;
+  const prefix = `/strongroom/${fleet}/`;
   const etcd = await startEtcdCluster({ members: count, dir: join(dir, "etcd"), prefix });
   say(`members: ${etcd.clientUrls.join(", ")}`);
-  const issuer = join(dir, "issuer");
   spawnSync(process.execPath, [join(root, "scripts/demo-issuer.mjs"), "init", issuer], { stdio: "inherit" });
   const endpoints = Object.fromEntries(sites.map(({ name }, i) => [name, etcd.clientUrls[i]]));
   const config = ({ dir: home }: DemoSite): string => join(home, "site.yaml");
@@ -92,7 +104,7 @@ export async function demoFleetOn(dir: string, sites: readonly DemoSite[]): Prom
     writeFileSync(
       config(site),
       stringify({
-        fleet: FLEET,
+        fleet,
         site: site.name,
         listen: { port: Number(new URL(site.url).port) },
         token: { uri: site.uri, profile: "softhsm2" },
@@ -104,10 +116,11 @@ export async function demoFleetOn(dir: string, sites: readonly DemoSite[]): Prom
           {
             issuer: "https://issuer.demo.invalid",
             tenant: "demo-app",
-            jwksFile: "../issuer/jwks.json",
+            jwksFile: join(issuer, "jwks.json"),
             algorithms: ["EdDSA"],
           },
         ],
+        ...more,
       }),
     );
 
@@ -162,7 +175,7 @@ export async function demoFleetOn(dir: string, sites: readonly DemoSite[]): Prom
   const first = sites[0];
   return {
     dir,
-    fleet: FLEET,
+    fleet,
     manifest: join(dir, "manifest.json"),
     spare: count - majority(count),
     urls: sites.map(({ url }) => url),

@@ -20,6 +20,20 @@ export function chapter(title: string): void {
 
 type Environment = Readonly<Record<string, string>>;
 
+/** Runs `strongroom …`, and gives what it says to machines. */
+export function strongroomJson<T>(args: readonly string[], env: Environment = {}): T {
+  say(dim(`$ strongroom ${args.map(shown).join(" ")}`));
+  const { status, stdout } = spawnSync(process.execPath, [cli, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+    encoding: "utf8",
+    maxBuffer: 64 << 20,
+  });
+  if (status !== 0) throw new Unexpected(`exit code ${status}`);
+  say();
+  return JSON.parse(stdout) as T;
+}
+
 /** Runs `strongroom …` and insists on its exit code. */
 export function strongroom(args: readonly string[], env: Environment = {}, expected: number = 0): void {
   const words = args.map(shown);
@@ -44,16 +58,17 @@ export async function readyz(url: string): Promise<{ ok: boolean; text: string }
 
 const START_MS = 90_000;
 
-/** Starts `strongroom serve` and waits until it is ready. @throws Unexpected */
-export async function serve(
-  config: string,
+/** Starts `strongroom … serve` and waits until it is ready. @throws Unexpected */
+export async function startService(
+  args: readonly string[],
   logFile: string,
-  url: string,
   env: Environment,
+  /** What is not ready yet, in words; undefined once it is. */
+  lacking: () => Promise<string | undefined>,
 ): Promise<ChildProcess> {
-  say(dim(`$ strongroom serve --config ${shown(config)} > ${shown(logFile)} &`));
+  say(dim(`$ strongroom ${args.map(shown).join(" ")} > ${shown(logFile)} &`));
   const log = openSync(logFile, "a", 0o600);
-  const child = spawn(process.execPath, [cli, "serve", "--config", config], {
+  const child = spawn(process.execPath, [cli, ...args], {
     env: { ...process.env, ...env },
     stdio: ["ignore", log, log],
   });
@@ -62,13 +77,22 @@ export async function serve(
     say(readFileSync(logFile, "utf8").split("\n").slice(-6).join("\n"));
     return new Unexpected(`${what}; the log is ${shown(logFile)}`);
   };
-  for (const deadline = Date.now() + START_MS; !(await readyz(url))?.ok; ) {
+  for (const deadline = Date.now() + START_MS; ; ) {
+    const what = await lacking();
+    if (what === undefined) return child;
     if (child.exitCode !== null) throw trouble(`the service ended with exit code ${child.exitCode}`);
     if (Date.now() > deadline) {
       child.kill("SIGKILL");
-      throw trouble(`the service did not become ready: ${(await readyz(url))?.text ?? "no answer"}`);
+      throw trouble(`the service did not become ready: ${what}`);
     }
     await new Promise((next) => setTimeout(next, 100));
   }
-  return child;
+}
+
+/** Starts a site and waits until it is ready. @throws Unexpected */
+export function serve(config: string, logFile: string, url: string, env: Environment): Promise<ChildProcess> {
+  return startService(["serve", "--config", config], logFile, env, async () => {
+    const answer = await readyz(url);
+    return answer?.ok ? undefined : (answer?.text ?? "no answer");
+  });
 }
