@@ -92,7 +92,8 @@ test("operators' pages on a port of their own are not on the public one", async 
     expect((await fetch(service.url + path)).status, path).toBe(404);
     expect((await fetch(operationsUrl + path)).status, path).toBe(200);
   }
-  for (const path of ["/v1/manifest", "/v1/vault"]) expect((await fetch(operationsUrl + path)).status).toBe(404);
+  for (const path of ["/v1/manifest", "/v1/vault"])
+    expect((await fetch(operationsUrl + path)).status).toBe(404);
   expect((await sendStatus(service, "alice")).status).toBe(200);
 });
 
