@@ -2,7 +2,7 @@
  * Where a client finds bundles: sites of its fleets, and auditors or their mirrors. None of them is believed; what they
  * can do is to have nothing, and then the next one is asked.
  */
-import { readLimited } from "../trust/source.ts";
+import { readLimited } from "../base/read-limited.ts";
 import { MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
 
 export interface BundleSources {

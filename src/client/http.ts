@@ -1,27 +1,11 @@
 /** One POST. What comes back in the clear is anybody's word: it may cause another try, never a conclusion. */
-import { concat } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { readLimited } from "../base/read-limited.ts";
 import { ENVELOPE_CONTENT_TYPE } from "../wire/messages.ts";
 import { told } from "./told.ts";
 
 /** Answers are padded to a few kilobytes; more than this is none. */
 const MAX_ANSWER_BYTES = 65_536;
-
-async function readLimited(response: Response): Promise<Uint8Array> {
-  const reader = response.body?.getReader();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
-    if (done || !value) return concat(...chunks);
-    size += value.length;
-    if (size > MAX_ANSWER_BYTES) {
-      await reader?.cancel();
-      throw new Error("the answer is too long");
-    }
-    chunks.push(value);
-  }
-}
 
 /** Of the codes only those that anybody on the way could bring about anyway: "go away" and "not that key". */
 function plainError(site: string, response: Response, body: Uint8Array): StrongroomError {
@@ -63,7 +47,8 @@ export async function postSealed(
       cache: "no-store",
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const answer = await readLimited(response);
+    const answer = await readLimited(response, MAX_ANSWER_BYTES);
+    if (!answer) throw new Error("the answer is too long");
     if (response.status !== 200) throw plainError(site.name, response, answer);
     return answer;
   } catch (cause) {

@@ -6,16 +6,15 @@
  * trailing slash) reach the same routes through express.
  */
 import type { RequestListener } from "node:http";
-import express, { type Express } from "express";
-import helmet from "helmet";
-import { StrongroomError } from "../base/errors.ts";
+import type { Express } from "express";
 import type { BundleShelf } from "./bundles.ts";
 import type { TrustsProxy } from "./client-address.ts";
 import { addFleetPages } from "./fleet-pages.ts";
 import type { FleetView } from "./fleet-parts.ts";
 import type { ServiceLog } from "./log.ts";
 import type { ServiceMetrics } from "./metrics.ts";
-import { answerError, limited, page, READ, wrongMethod } from "./pages.ts";
+import { addOperationsPages } from "./operations-pages.ts";
+import { answerError, limited, newApp, noSuchPage, page, READ, wrongMethod } from "./pages.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SiteRoute } from "./site-route.ts";
@@ -44,37 +43,12 @@ const VAULT_PATH = "/v1/vault";
 const SITE_PATH = "/v1/site";
 
 const addOperations: AddRoutes = (app, options) => {
-  const { readiness, metrics } = options;
-  const counted = page("operations", options);
-  app.all(["/healthz", "/readyz", "/fleetz", "/metrics"], counted);
-  // Health checks are not limited: a load balancer must not take a site for dead because it asks often.
-  app
-    .route("/healthz")
-    .get((_request, response) => {
-      response.set("cache-control", "no-store").json({ alive: true });
-    })
-    .all(wrongMethod(READ));
-  app
-    .route("/readyz")
-    .get(async (_request, response) => {
-      const state = await readiness();
-      response
-        .status(state.ready ? 200 : 503)
-        .set("cache-control", "no-store")
-        .json(state);
-    })
-    .all(wrongMethod(READ));
+  addOperationsPages(app, options);
   app
     .route("/fleetz")
+    .all(page("operations", options))
     .get(limited(options), async (_request, response) => {
       response.set("cache-control", "no-store").json(await options.fleet());
-    })
-    .all(wrongMethod(READ));
-  app
-    .route("/metrics")
-    .get(limited(options), async (_request, response) => {
-      const text = await metrics.registry.metrics();
-      response.set({ "cache-control": "no-store", "content-type": metrics.registry.contentType }).end(text);
     })
     .all(wrongMethod(READ));
 };
@@ -95,18 +69,11 @@ const addSites: AddRoutes = (app, { sites }) => {
 };
 
 const addRefusals: AddRoutes = (app, options) => {
-  app.use(page("other", options), limited(options), () => {
-    throw new StrongroomError("invalid-request", "no such page", { details: { status: 404 } });
-  });
+  app.use(page("other", options), limited(options), noSuchPage);
 };
 
 function build(options: AppOptions, ...parts: readonly AddRoutes[]): Express {
-  const app = express();
-  app.disable("x-powered-by");
-  app.disable("etag");
-  app.set("query parser", false);
-  // No pages are served here: a browser that ends up on an answer may do nothing with it.
-  app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"] } } }));
+  const app = newApp();
   for (const add of parts) add(app, options);
   app.use(answerError);
   return app;

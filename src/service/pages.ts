@@ -1,5 +1,6 @@
 /** What the pages of every service have in common: counted, limited, and never an error that tells too much. */
-import type { NextFunction, Request, Response } from "express";
+import express, { type Express, type NextFunction, type Request, type Response } from "express";
+import helmet, { type HelmetOptions } from "helmet";
 import { StrongroomError } from "../base/errors.ts";
 import { clientAddress, type TrustsProxy } from "./client-address.ts";
 import type { ServiceLog } from "./log.ts";
@@ -11,6 +12,28 @@ type Handler = (request: Request, response: Response, next: NextFunction) => voi
 
 /** `allow` of what is only read. */
 export const READ = "GET, HEAD";
+
+/**
+ * An application without what express does by itself. By default a browser that ends up on an answer may do nothing
+ * with it.
+ */
+export function newApp(
+  contentSecurityPolicy: HelmetOptions["contentSecurityPolicy"] = {
+    useDefaults: false,
+    directives: { defaultSrc: ["'none'"] },
+  },
+): Express {
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag");
+  app.set("query parser", false);
+  app.use(helmet({ contentSecurityPolicy }));
+  return app;
+}
+
+export function noSuchPage(): never {
+  throw new StrongroomError("invalid-request", "no such page", { details: { status: 404 } });
+}
 
 /** Counts and logs a page under `kind`. The vault's route does this itself. */
 export function page(

@@ -1,18 +1,16 @@
 /** The express application of a witness: add-checkpoint of C2SP tlog-witness, and what its operators see. */
 import type { RequestListener } from "node:http";
-import express, { type Response } from "express";
-import helmet from "helmet";
+import type { Response } from "express";
 import type { Witness, WitnessAnswer } from "../auditor/witness.ts";
 import { fromUtf8 } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
 import { MAX_ADD_CHECKPOINT_CHARACTERS, SIZE_TYPE } from "../merkle/add-checkpoint.ts";
 import type { TokenHealth } from "../token/token.ts";
 import type { AuditorMetrics } from "./auditor-metrics.ts";
 import { readBody } from "./body.ts";
 import type { TrustsProxy } from "./client-address.ts";
 import type { ServiceLog } from "./log.ts";
-import { scrub } from "./log-fields.ts";
-import { answerError, limited, page, READ, wrongMethod } from "./pages.ts";
+import { addOperationsPages, signingReadiness } from "./operations-pages.ts";
+import { answerError, limited, newApp, noSuchPage, page, wrongMethod } from "./pages.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
 export interface WitnessAppOptions {
@@ -42,12 +40,8 @@ function send(response: Response, answer: WitnessAnswer): void {
 }
 
 export function createWitnessApp(options: WitnessAppOptions): RequestListener {
-  const { witness, admit, count, tokenHealth, draining, metrics } = options;
-  const app = express();
-  app.disable("x-powered-by");
-  app.disable("etag");
-  app.set("query parser", false);
-  app.use(helmet());
+  const { witness, admit, count, tokenHealth, draining } = options;
+  const app = newApp();
   app.use("/add-checkpoint", page("witness", options), limited(options));
   app
     .route("/add-checkpoint")
@@ -62,37 +56,11 @@ export function createWitnessApp(options: WitnessAppOptions): RequestListener {
       }
     })
     .all(wrongMethod("POST"));
-  app.use(["/healthz", "/readyz", "/metrics"], page("operations", options));
-  app
-    .route("/healthz")
-    .get((_request, response) => {
-      response.set("cache-control", "no-store").json({ alive: true });
-    })
-    .all(wrongMethod(READ));
-  app
-    .route("/readyz")
-    .get((_request, response) => {
-      const { ready, reason } = tokenHealth();
-      response
-        .status(ready && !draining() ? 200 : 503)
-        .set("cache-control", "no-store")
-        .json({
-          ready: ready && !draining(),
-          token: { ok: ready, detail: ready ? "signs" : scrub(reason ?? "not ready") },
-          draining: draining(),
-        });
-    })
-    .all(wrongMethod(READ));
-  app
-    .route("/metrics")
-    .get(limited(options), async (_request, response) => {
-      const text = await metrics.registry.metrics();
-      response.set({ "cache-control": "no-store", "content-type": metrics.registry.contentType }).end(text);
-    })
-    .all(wrongMethod(READ));
-  app.use(() => {
-    throw new StrongroomError("invalid-request", "no such page", { details: { status: 404 } });
+  addOperationsPages(app, {
+    ...options,
+    readiness: async () => signingReadiness(tokenHealth(), draining()),
   });
+  app.use(noSuchPage);
   app.use(answerError);
   return app;
 }

@@ -2,8 +2,8 @@
  * Where an auditor's public files come from (design §10): its server, or any mirror of it. Nothing that a source gives
  * is believed: what is verified does not depend on who served it. Runs in browsers.
  */
-import { concat } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { readLimited } from "../base/read-limited.ts";
 import { MAX_BUNDLE_FILE_BYTES } from "../merkle/tiles.ts";
 
 /** Files by their paths: `log/<namespace>/…`. */
@@ -34,23 +34,6 @@ const SLOW_DOWN: readonly number[] = [429, 503];
 
 export function tooLarge(path: string): StrongroomError {
   return new StrongroomError("decode-failed", `${path} is larger than it can be`);
-}
-
-/** @returns undefined where there is more than `maxBytes` */
-export async function readLimited(response: Response, maxBytes: number): Promise<Uint8Array | undefined> {
-  const reader = response.body?.getReader();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
-    if (done || !value) return concat(...chunks);
-    size += value.length;
-    if (size > maxBytes) {
-      await reader?.cancel();
-      return undefined;
-    }
-    chunks.push(value);
-  }
 }
 
 /** @param base what the paths are below, e.g. `https://auditor.example` */

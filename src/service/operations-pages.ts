@@ -1,0 +1,62 @@
+/** What operators see of every service: whether it lives, whether it is ready, and its metrics. */
+import type { Express } from "express";
+import type { Registry } from "prom-client";
+import type { TokenHealth } from "../token/token.ts";
+import type { TrustsProxy } from "./client-address.ts";
+import type { ServiceLog } from "./log.ts";
+import { scrub } from "./log-fields.ts";
+import type { ServiceMetrics } from "./metrics.ts";
+import { limited, page, READ, wrongMethod } from "./pages.ts";
+import type { RateLimiter } from "./rate-limit.ts";
+
+export interface OperationsOptions {
+  readonly readiness: () => Promise<{ readonly ready: boolean }>;
+  readonly metrics: Pick<ServiceMetrics, "request"> & { readonly registry: Registry };
+  readonly log: ServiceLog;
+  readonly limiter: RateLimiter;
+  readonly trusts: TrustsProxy | undefined;
+}
+
+export function addOperationsPages(app: Express, options: OperationsOptions): void {
+  const { readiness, metrics } = options;
+  app.use(["/healthz", "/readyz", "/metrics"], page("operations", options));
+  // Health checks are not limited: a load balancer must not take a service for dead because it asks often.
+  app
+    .route("/healthz")
+    .get((_request, response) => {
+      response.set("cache-control", "no-store").json({ alive: true });
+    })
+    .all(wrongMethod(READ));
+  app
+    .route("/readyz")
+    .get(async (_request, response) => {
+      const state = await readiness();
+      response
+        .status(state.ready ? 200 : 503)
+        .set("cache-control", "no-store")
+        .json(state);
+    })
+    .all(wrongMethod(READ));
+  app
+    .route("/metrics")
+    .get(limited(options), async (_request, response) => {
+      const text = await metrics.registry.metrics();
+      response.set({ "cache-control": "no-store", "content-type": metrics.registry.contentType }).end(text);
+    })
+    .all(wrongMethod(READ));
+}
+
+/** Of a service that does nothing but sign: an auditor, a witness. */
+export interface SigningReadiness {
+  readonly ready: boolean;
+  readonly token: { readonly ok: boolean; readonly detail: string };
+  readonly draining: boolean;
+}
+
+export function signingReadiness({ ready, reason }: TokenHealth, draining: boolean): SigningReadiness {
+  return {
+    ready: ready && !draining,
+    token: { ok: ready, detail: ready ? "signs" : scrub(reason ?? "not ready") },
+    draining,
+  };
+}
