@@ -1,49 +1,47 @@
 /** What an epoch changes, in words, for people who are about to put their name to it. */
-
+import { deltaOf, type EpochDelta, type FactDelta, type KeyDelta } from "../trust/deltas.ts";
 import { timeText } from "../trust/state.ts";
-import type { AnnouncedFleet, AnnouncedKeys, Announcement } from "../wire/announcement.ts";
+import type { AnnouncedFleet, Announcement } from "../wire/announcement.ts";
 import { servingSites } from "../wire/manifest.ts";
 
-const KINDS = { auditors: "auditor's key", operators: "operator's key", logs: "log's key" } as const;
+/** Of digests and keys; the whole of it is in the announcement. */
+const short = (value: string): string => (/^[0-9a-f]{32,}$/.test(value) ? `${value.slice(0, 16)}…` : value);
 
-function fleetLine(fleet: AnnouncedFleet, before: AnnouncedFleet | undefined): string {
+function factText({ what, before, after }: FactDelta): string {
+  if (before === undefined) return `${what} ${short(after ?? "")}`;
+  return `${what} ${short(before)} → ${after === undefined ? "none" : short(after)}`;
+}
+
+function fleetLine(fleet: AnnouncedFleet, isNew: boolean, { facts }: EpochDelta): string {
   const { manifest, status, manifestSha256, evidenceSha256 } = fleet;
   const sites = servingSites(manifest).length;
   const about = `fleet ${manifest.fleet}, ${sites} ${sites === 1 ? "site" : "sites"}`;
-  const evidence = evidenceSha256 === undefined ? "no evidence" : `evidence ${evidenceSha256.slice(0, 16)}`;
-  if (!before) return `added      ${about}: ${status}, manifest ${manifestSha256.slice(0, 16)}, ${evidence}`;
-  const changes = [
-    ...(before.status === status ? [] : [`${before.status} → ${status}`]),
-    ...(before.manifestSha256 === manifestSha256 ? [] : [`another manifest, ${manifestSha256.slice(0, 16)}`]),
-    ...(before.evidenceSha256 === evidenceSha256 ? [] : [evidence]),
-  ];
+  if (isNew) {
+    const evidence = evidenceSha256 === undefined ? "no evidence" : `evidence ${short(evidenceSha256)}`;
+    return `added      ${about}: ${status}, manifest ${short(manifestSha256)}, ${evidence}`;
+  }
+  const changes = facts.filter((fact) => fact.fleet === manifest.fleet).map(factText);
   return changes.length === 0
     ? `unchanged  ${about}: ${status}`
     : `changed    ${about}: ${changes.join(", ")}`;
 }
 
-function keyLines(kind: keyof typeof KINDS, before: AnnouncedKeys, after: AnnouncedKeys): readonly string[] {
-  const short = (key: string): string => (kind === "logs" ? key : `${key.slice(0, 16)}…`);
-  return [
-    ...after[kind]
-      .filter((key) => !before[kind].includes(key))
-      .map((key) => `added      ${KINDS[kind]} ${short(key)}`),
-    ...before[kind]
-      .filter((key) => !after[kind].includes(key))
-      .map((key) => `removed    ${KINDS[kind]} ${short(key)}`),
-  ];
+/** Keys of fleets come and go with their manifests, which have lines of their own. */
+function keyLine({ kind, role, publicKey, fleet }: KeyDelta): readonly string[] {
+  if (fleet !== undefined || kind === "unchanged" || kind === "role-changed") return [];
+  return [`${kind === "removed" ? "removed    " : "added      "}${role}'s key ${short(publicKey)}`];
 }
 
 export function changesBetween(before: Announcement | undefined, after: Announcement): readonly string[] {
-  const old = new Map(before?.fleets.map((fleet) => [fleet.manifest.fleet, fleet]));
-  const names = new Set(after.fleets.map(({ manifest }) => manifest.fleet));
-  const none: AnnouncedKeys = { auditors: [], operators: [], logs: [] };
+  const delta = deltaOf(before, after);
+  const names = ({ fleets }: Announcement): ReadonlySet<string> =>
+    new Set(fleets.map(({ manifest }) => manifest.fleet));
+  const old = before ? names(before) : new Set<string>();
+  const now = names(after);
   return [
-    ...after.fleets.map((fleet) => fleetLine(fleet, old.get(fleet.manifest.fleet))),
-    ...[...old.keys()].filter((name) => !names.has(name)).map((name) => `removed    fleet ${name}`),
-    ...(["auditors", "operators", "logs"] as const).flatMap((kind) =>
-      keyLines(kind, before?.keys ?? none, after.keys),
-    ),
+    ...after.fleets.map((fleet) => fleetLine(fleet, !old.has(fleet.manifest.fleet), delta)),
+    ...[...old].filter((name) => !now.has(name)).map((name) => `removed    fleet ${name}`),
+    ...delta.keys.flatMap(keyLine),
     `valid until ${timeText(after.validUntil)}`,
   ];
 }

@@ -188,7 +188,7 @@ test("the next epoch is proposed from the one before, submitted, and needs it to
     ...["--fleet", "one=draining", "--fleet", `${at("two", "manifest.json")}=active`],
     ...["--evidence", at("two"), "--submit", ...submit],
   );
-  expect(stderr).toMatch(/changed\s+fleet one, 1 site: active → draining/);
+  expect(stderr).toMatch(/changed\s+fleet one, 1 site: status active → draining/);
   expect(existsSync(at("audit-2.json"))).toBe(true);
   expect(decodeAnnouncement(readFileSync(file)).previous).toBe(
     decodeBundle(readFileSync(at("1.json"))).audit.digest,
