@@ -194,9 +194,8 @@ class Page {
     place.replaceChildren(working(`Checking the record of ${fleet.manifest.fleet}'s key ceremony …`));
     void this.#run(place, async () => {
       const judge = await loadJudge();
-      const shown = await judge
-        .judgePublished(evidenceSha256, publishedEvidence(this.#source, view))
-        .then((judged) => evidenceView(judged, view, fleet), evidenceProblem);
+      const judged = await judge.judgePublished(evidenceSha256, publishedEvidence(this.#source, view));
+      const shown = "problem" in judged ? evidenceProblem(judged) : evidenceView(judged, view, fleet);
       place.replaceChildren(shown);
     });
   }
@@ -295,10 +294,10 @@ class Page {
   async #answerEvidence(files: readonly FoundFile[]): Promise<readonly HTMLElement[]> {
     places.checked.replaceChildren(working("Checking the record of a key ceremony …"));
     const judge = await loadJudge();
-    return judge.judgeFiles(files).then(
-      (all) => all.map((judged) => evidenceView(judged, this.#view)),
-      (error: unknown) => [evidenceProblem(error)],
-    );
+    const judged = await judge.judgeFiles(files);
+    return "problem" in judged
+      ? [evidenceProblem(judged)]
+      : judged.map((one) => evidenceView(one, this.#view));
   }
 }
 

@@ -1,16 +1,17 @@
 /** Evidence of ceremonies on the page: judged on the visitor's device, and shown as the report that the command writes. */
-import { isStrongroomError } from "../base/errors.ts";
 import { REPORT_STYLE } from "../ceremony/report-style.ts";
 import type { TrustSource } from "../trust/source.ts";
 import type { AnnouncedFleet } from "../wire/announcement.ts";
 import { h } from "./dom.ts";
-import type { FoundFile, JudgedEvidence } from "./evidence.ts";
-import type { EvidenceJudge } from "./evidence-entry.ts";
+import type { FoundFile, JudgedEvidence, PublishedEvidence } from "./evidence.ts";
+import type { EvidenceJudge, EvidenceProblem } from "./evidence-entry.ts";
 import type { LogView } from "./read-log.ts";
 import { REPORT_CSS } from "./report-css.ts";
 import { banner, refusalBanner, save } from "./verdict.ts";
 
 const MAX_FILES = 10_000;
+/** Attachments may be larger: then they are for the command. */
+const MAX_FILE_BYTES = 64 << 20;
 let loading: Promise<EvidenceJudge> | undefined;
 
 /** A classic script: modules cannot be loaded by a page that was saved and opened from a disk. */
@@ -32,10 +33,7 @@ export function loadJudge(): Promise<EvidenceJudge> {
 }
 
 /** What an auditor publishes of a fleet's ceremony. */
-export function publishedEvidence(
-  source: TrustSource,
-  view: LogView,
-): Parameters<EvidenceJudge["judgePublished"]>[1] {
+export function publishedEvidence(source: TrustSource, view: LogView): PublishedEvidence {
   const fleets = view.epochs.flatMap(({ announcement }) => announcement?.fleets ?? []);
   return {
     async files(id) {
@@ -45,9 +43,7 @@ export function publishedEvidence(
       if (!paths) return undefined;
       const found: FoundFile[] = [];
       for (const path of paths) {
-        const bytes = await source.get(
-          `${folder}/files/${path.split("/").map(encodeURIComponent).join("/")}`,
-        );
+        const bytes = await source.get(`${folder}/files/${path}`, MAX_FILE_BYTES);
         if (bytes) found.push({ path, blob: new Blob([Uint8Array.from(bytes)]) });
       }
       return found;
@@ -74,10 +70,7 @@ function pathsIn(listing: Uint8Array): readonly string[] | undefined {
 }
 
 /** The fleet of the newest announcement that this evidence is said to be of. */
-function fleetOf(
-  view: LogView | undefined,
-  { evidenceSha256 }: JudgedEvidence,
-): AnnouncedFleet | undefined {
+function fleetOf(view: LogView | undefined, { evidenceSha256 }: JudgedEvidence): AnnouncedFleet | undefined {
   return view?.newest?.announcement.fleets.find(
     (fleet) => evidenceSha256 !== undefined && fleet.evidenceSha256 === evidenceSha256,
   );
@@ -183,7 +176,6 @@ function headline(
 }
 
 /** Why there is nothing to show. */
-export function evidenceProblem(error: unknown): HTMLElement {
-  if (!isStrongroomError(error)) throw error;
-  return refusalBanner({ refusal: "evidence-mismatch", detail: error.message });
+export function evidenceProblem({ problem }: EvidenceProblem): HTMLElement {
+  return refusalBanner({ refusal: "evidence-mismatch", detail: problem });
 }

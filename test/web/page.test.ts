@@ -240,6 +240,13 @@ async function servedLies(page: BrowserPage): Promise<void> {
   gap.delete(`log/${log.namespace}/bundles/2.json`);
   await open(page, gap);
   await expectRefusal(page, "#verdict", "unlogged");
+  // Evidence that is named and not shown: this script's errors are not the page's.
+  const hidden = [...log.files()].filter(([path]) => !path.includes("/evidence/"));
+  await open(page, new Map(hidden));
+  await page.evaluate(`document.querySelector("article.fleet button").click()`);
+  await page.until(`document.querySelector("article.fleet .banner")`);
+  await expectRefusal(page, "article.fleet", "evidence-mismatch");
+  expect(await textOf(page, "article.fleet .terms")).toContain("not published");
   const stale = await FixtureLog.of(1);
   await stale.add({ change: { createdAt: Date.now() - 9e8, validUntil: Date.now() - 1000 } });
   await forget(page);
