@@ -50,7 +50,7 @@ async function prepare(
       evidence: policy === undefined ? (evidence ? ANY_EVIDENCE : undefined) : loadPolicy(policy),
       proofs: options.proofs ?? (state === undefined ? PROOFS : `${state}.proofs`),
       progress: (done, all) => {
-        if (isTerminal) process.stderr.write(`\r${done} of ${all} epochs fetched${done < all ? "" : "\n"}`);
+        if (isTerminal) process.stderr.write(`\r${done} of ${all} epochs looked at${done < all ? "" : "\n"}`);
       },
     },
   };

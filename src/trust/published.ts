@@ -1,9 +1,9 @@
 /**
  * Fetches all that a log published of a namespace, as far as its newest checkpoint says that it goes: bundles,
- * announcements, entries and tiles. Nothing is judged here but what keeps a reader from being kept busy. Runs in browsers.
+ * announcements, entries and tiles. What they are worth is judged in walk.ts. Runs in browsers.
  */
 import { equal, fromUtf8, utf8 } from "../base/bytes.ts";
-import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
+import { isStrongroomError } from "../base/errors.ts";
 import { parseCheckpoint } from "../merkle/checkpoint.ts";
 import { EMPTY_EDGE, grow } from "../merkle/growth.ts";
 import { MAX_NOTE_CHARACTERS, parseNote } from "../merkle/note.ts";
@@ -25,18 +25,14 @@ export interface PublishedEpoch {
   readonly artifact: "same" | "other" | "missing";
 }
 
-export interface PublishedLog {
-  /** The newest checkpoint, with its signatures. */
-  readonly note: string;
-  /** How many epochs it claims. */
-  readonly size: number;
-  /** From epoch 1; as many as are claimed. */
-  readonly epochs: readonly PublishedEpoch[];
-  /** What is in the tiles; a `bundle-refused` error (unlogged) where they are not there or contradict each other. */
-  readonly entries: readonly Uint8Array[] | StrongroomError;
-}
-
 export type Progress = (done: number, all: number) => void;
+
+/** What a log says of itself: its newest checkpoint, and how many epochs that claims. */
+export interface ClaimedHead {
+  /** With its signatures. */
+  readonly note: string;
+  readonly size: number;
+}
 
 /** Nobody announces that often; and whoever serves a log must not be able to keep a reader busy for a day. */
 const MAX_EPOCHS = 5_000;
@@ -63,11 +59,8 @@ async function fetched(source: TrustSource, path: string, maxBytes: number): Pro
   }
 }
 
-/** The newest checkpoint and how many epochs it claims. @throws bundle-refused (malformed); what the source throws */
-export async function readHead(
-  source: TrustSource,
-  namespace: string,
-): Promise<{ readonly note: string; readonly size: number } | undefined> {
+/** @returns undefined where nothing was ever published of that namespace @throws bundle-refused (malformed); what the source throws */
+export async function readHead(source: TrustSource, namespace: string): Promise<ClaimedHead | undefined> {
   const bytes = await source.get(`log/${namespace}/checkpoint`, 4 * MAX_NOTE_CHARACTERS);
   if (!bytes) return undefined;
   const note = readable(() => fromUtf8(bytes));
@@ -94,50 +87,41 @@ async function readEpoch(source: TrustSource, folder: string, epoch: number): Pr
   };
 }
 
-/** The entries, and that the tiles of hashes are those of these entries. @throws log-invalid; what the source throws */
-async function readEntries(
+/** Epochs 1 to `size`, as they come. @throws what the source throws */
+export async function* readEpochs(
   source: TrustSource,
-  folder: string,
+  namespace: string,
   size: number,
-): Promise<readonly Uint8Array[]> {
-  const read = tileReader((path) => source.get(`${folder}/${path}`));
-  const entries: Uint8Array[] = [];
-  for (let index = 0; index * TILE_WIDTH < size; index++) {
-    const width = tileWidth("entries", index, size);
-    entries.push(...decodeEntries(await read({ level: "entries", index, width }), width));
+): AsyncGenerator<PublishedEpoch, void, undefined> {
+  for (let first = 1; first <= size; first += AT_ONCE) {
+    const wanted = Array.from({ length: Math.min(AT_ONCE, size - first + 1) }, (_, at) => first + at);
+    yield* await Promise.all(wanted.map((epoch) => readEpoch(source, `log/${namespace}`, epoch)));
   }
-  for (const { tile, bytes } of grow(EMPTY_EDGE, entries).tiles)
-    if (tile.level !== "entries" && !equal(await read(tile), bytes))
-      throw refused("unlogged", `${tilePath(tile)} does not hold the hashes of the entries`);
-  return entries;
 }
 
 /**
- * @returns undefined where nothing was ever published of that namespace
- * @throws bundle-refused (malformed) for a head that cannot be read; what the source throws
+ * The entries of a tree of that size, from its tiles, and that the tiles of hashes are those of these entries.
+ * @throws bundle-refused (unlogged) where they are not there or contradict each other; what the source throws
  */
-export async function readPublished(
+export async function readEntries(
   source: TrustSource,
   namespace: string,
-  progress: Progress = () => undefined,
-): Promise<PublishedLog | undefined> {
-  const head = await readHead(source, namespace);
-  if (!head) return undefined;
-  const { note, size } = head;
-  const folder = `log/${namespace}`;
-  const epochs: PublishedEpoch[] = [];
-  progress(0, size);
-  while (epochs.length < size) {
-    const first = epochs.length + 1;
-    const wanted = Array.from({ length: Math.min(AT_ONCE, size - epochs.length) }, (_, at) => first + at);
-    epochs.push(...(await Promise.all(wanted.map((epoch) => readEpoch(source, folder, epoch)))));
-    progress(epochs.length, size);
-  }
-  const entries = await readEntries(source, folder, size).catch((error: unknown) => {
-    if (isStrongroomError(error, "bundle-refused")) return error;
+  size: number,
+): Promise<readonly Uint8Array[]> {
+  const read = tileReader((path) => source.get(`log/${namespace}/${path}`));
+  const entries: Uint8Array[] = [];
+  try {
+    for (let index = 0; index * TILE_WIDTH < size; index++) {
+      const width = tileWidth("entries", index, size);
+      entries.push(...decodeEntries(await read({ level: "entries", index, width }), width));
+    }
+    for (const { tile, bytes } of grow(EMPTY_EDGE, entries).tiles)
+      if (tile.level !== "entries" && !equal(await read(tile), bytes))
+        throw refused("unlogged", `${tilePath(tile)} does not hold the hashes of the entries`);
+  } catch (error) {
     if (isStrongroomError(error, "log-invalid") || isStrongroomError(error, "decode-failed"))
-      return refused("unlogged", error.message, error);
+      throw refused("unlogged", error.message, error);
     throw error;
-  });
-  return { note, size, epochs, entries };
+  }
+  return entries;
 }

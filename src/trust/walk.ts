@@ -13,7 +13,14 @@ import type { AnnouncedKeys, Announcement } from "../wire/announcement.ts";
 import { type Bundle, logEntry } from "../wire/bundle.ts";
 import type { Contradiction, Exhibit } from "./contradiction.ts";
 import type { Pins } from "./pins.ts";
-import { type Progress, type PublishedEpoch, type PublishedLog, readPublished } from "./published.ts";
+import {
+  type ClaimedHead,
+  type Progress,
+  type PublishedEpoch,
+  readEntries,
+  readEpochs,
+  readHead,
+} from "./published.ts";
 import { type Refusal, refusalOf, refused } from "./refusal.ts";
 import type { TrustSource } from "./source.ts";
 import { follow, keysFor, MAX_PROOFS, type TrustState, untimely } from "./state.ts";
@@ -72,14 +79,14 @@ export function refusalsOf({ epochs, refusals }: WalkedLog): readonly Strongroom
  * @throws what the source throws; refusals are in the result
  */
 export async function walkLog(source: TrustSource, options: WalkOptions): Promise<WalkedLog | undefined> {
-  let published: PublishedLog | undefined;
+  let head: ClaimedHead | undefined;
   try {
-    published = await readPublished(source, options.pins.namespace, options.progress);
+    head = await readHead(source, options.pins.namespace);
   } catch (error) {
     if (!isStrongroomError(error, "bundle-refused")) throw error;
     return { ...NOTHING, refusals: [error], state: options.seen };
   }
-  if (published) return new Walk(published, options).run();
+  if (head) return new Walk(source, head, options).run();
   if (!options.seen) return undefined;
   const gone = refused("older-epoch", `nothing is published, and epoch ${options.seen.epoch} was seen`);
   return { ...NOTHING, refusals: [gone], state: options.seen };
@@ -94,20 +101,24 @@ const NOTHING: Omit<WalkedLog, "refusals" | "state"> = {
 };
 
 class Walk {
-  readonly #log: PublishedLog;
+  readonly #source: TrustSource;
+  readonly #claimed: ClaimedHead;
   readonly #options: WalkOptions;
   readonly #pins: Pins;
   readonly #epochs: WalkedEpoch[] = [];
   readonly #refusals: StrongroomError[] = [];
   readonly #contradictions: Contradiction[] = [];
-  /** By size, from the entries of the tiles; none unless they lead to the root of the signed head. */
+  /** Of the tiles, as far as they are there. */
+  #entries: readonly Uint8Array[] | undefined;
+  /** By size, from the entries; none unless they lead to the root of the signed head. */
   #roots: readonly Uint8Array[] = [];
   #leaves: readonly Uint8Array[] = [];
   #state: TrustState | undefined;
   #head: LogHead | undefined;
 
-  constructor(log: PublishedLog, options: WalkOptions) {
-    this.#log = log;
+  constructor(source: TrustSource, claimed: ClaimedHead, options: WalkOptions) {
+    this.#source = source;
+    this.#claimed = claimed;
     this.#options = options;
     this.#pins = options.pins;
   }
@@ -117,16 +128,25 @@ class Walk {
   }
 
   async run(): Promise<WalkedLog> {
-    const { epochs, size } = this.#log;
-    const isPending = size > 1 && epochs.at(-1)?.bytes === undefined;
-    for (const published of isPending ? epochs.slice(0, -1) : epochs)
-      await this.#judge(published, async () => this.#signed(published));
-    this.#judgeWhole(() => this.#verifyHead());
-    this.#judgeWhole(() => this.#growTree());
+    const { size } = this.#claimed;
+    const { progress = () => undefined } = this.#options;
+    const { namespace } = this.#pins;
+    let isPending = false;
+    progress(0, size);
+    for await (const published of readEpochs(this.#source, namespace, size)) {
+      isPending = size > 1 && published.epoch === size && published.bytes === undefined;
+      if (!isPending) await this.#judge(published, async () => this.#signed(published));
+      progress(published.epoch, size);
+    }
+    await this.#judgeWhole(() => this.#verifyHead());
+    await this.#judgeWhole(async () => {
+      this.#entries = await readEntries(this.#source, namespace, size);
+      this.#growTree(this.#entries);
+    });
     for (const walked of [...this.#epochs]) await this.#judge(walked, async () => this.#logged(walked));
     this.#chainBack();
-    this.#judgeWhole(() => this.#compareHeads());
-    this.#judgeWhole(() => this.#requireCurrent());
+    await this.#judgeWhole(() => this.#compareHeads());
+    await this.#judgeWhole(() => this.#requireCurrent());
     return {
       epochs: this.#epochs,
       newest: this.#newest,
@@ -155,9 +175,9 @@ class Walk {
     }
   }
 
-  #judgeWhole(work: () => void): void {
+  async #judgeWhole(work: () => void | Promise<void>): Promise<void> {
     try {
-      work();
+      await work();
     } catch (error) {
       if (!isStrongroomError(error, "bundle-refused")) throw error;
       this.#refusals.push(error);
@@ -224,17 +244,15 @@ class Walk {
       ? [this.#state.verifiedUnder, this.#state.keys]
       : [this.#pins.keys];
     const logs = [...new Set(known.flatMap((keys) => keys.logs))];
-    const { note } = this.#log;
+    const { note } = this.#claimed;
     this.#head = { note, ...verifyLogHead(note, logs, this.#pins) };
   }
 
   /** The tree of the entries, which is that of the head. */
-  #growTree(): void {
-    const { entries } = this.#log;
-    if (!Array.isArray(entries)) throw entries;
+  #growTree(entries: readonly Uint8Array[]): void {
     if (!this.#head) return;
     const tree = new Frontier();
-    const leaves = entries.map((entry: Uint8Array) => leafHash(entry));
+    const leaves = entries.map(leafHash);
     const roots = [tree.root()];
     for (const leaf of leaves) {
       tree.append(leaf);
@@ -262,14 +280,13 @@ class Walk {
 
   /** That an epoch is the entry of its place in the tree. */
   #logged({ epoch, bundle, verified }: WalkedEpoch): VerifiedEpoch | undefined {
-    const { entries } = this.#log;
     if (verified) {
       const { checkpoint } = parseTlogProof(verified.bundle.proof);
       this.#requireInTree(verified.checkpoint, { checkpoint }, `the head of epoch ${epoch}`);
     }
-    if (bundle && Array.isArray(entries)) {
+    if (bundle && this.#entries) {
       const own = logEntry(bundle.audit, bundle.countersignature);
-      const there: Uint8Array | undefined = entries[epoch - 1];
+      const there = this.#entries[epoch - 1];
       if (!there || !equal(there, own)) throw refused("unlogged", `the log has another entry ${epoch - 1}`);
     }
     return verified;

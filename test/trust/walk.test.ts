@@ -58,7 +58,7 @@ test("a genuine log is believed from the first epoch to its head", async () => {
   expect(walked?.head).toMatchObject({ checkpoint: { size: 4 }, witnesses: log.witnesses });
   expect(walked?.state).toMatchObject({ epoch: 4, digest: log.newest.digest, proofs: [] });
   expect(walked?.contradictions).toEqual([]);
-  expect(steps).toEqual(["0/4", "4/4"]);
+  expect(steps).toEqual(["0/4", "1/4", "2/4", "3/4", "4/4"]);
 });
 
 test("of a namespace without a log there is nothing to say, and of one that is gone there is", async () => {
@@ -137,6 +137,17 @@ describe("the log itself", () => {
     bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
     expect(said(await walk(serving(log, { [name]: bytes })))).toContain("0 unlogged");
     expect(said(await walk(serving(log, { [name]: undefined })))).toContain("0 unlogged");
+  });
+
+  test("tiles of another tree are no proof against the log whose head was signed", async () => {
+    const fork = log.fork(3);
+    await fork.add();
+    const tiles = [...fork.files()].flatMap(([path, bytes]) =>
+      path.includes("/tile/") ? [[path.slice(FOLDER.length + 1), bytes] as const] : [],
+    );
+    const walked = await walk(serving(log, Object.fromEntries(tiles)));
+    expect(said(walked)).toEqual(["4 unlogged", "0 unlogged"]);
+    expect(walked.contradictions).toEqual([]);
   });
 
   test("expired, from the future, and before what the app asks for", async () => {
