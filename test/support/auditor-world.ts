@@ -174,16 +174,21 @@ export function announce(
 export class OperatorClient {
   readonly #url: string;
   readonly #token: string | undefined;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(url: string, token: string | undefined) {
+  constructor(url: string, token: string | undefined, headers: Readonly<Record<string, string>> = {}) {
     this.#url = url;
     this.#token = token;
+    this.#headers = headers;
   }
 
   async #send(method: string, path: string, body: Uint8Array | string): Promise<Answer> {
     const response = await fetch(`${this.#url}/namespaces/${NAMESPACE}/${path}`, {
       method,
-      headers: this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` },
+      headers: {
+        ...this.#headers,
+        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+      },
       body: Buffer.from(body),
     });
     const text = await response.text();

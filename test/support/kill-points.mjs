@@ -1,14 +1,16 @@
 /**
- * Loaded into `strongroom serve` by --import: ends the process with SIGKILL at a chosen step of a chosen request.
+ * Loaded into `strongroom serve` and `strongroom auditor serve` by --import: ends the process with SIGKILL at a chosen
+ * step of a chosen request.
  *
  * The request itself says where, by a header: `n` is its n-th step from 0, `n+` the moment after everything that the
  * same turn of the event loop had to do, when messages are on their way and nothing has come back. With `trace` the
  * steps go to the file STRONGROOM_TEST_TRACE. Steps are what can be seen from outside of the product's code: the
  * request's arrival, each message to the token, each look at the store's file (before a read, before a write, after
- * a write is durable), the answer.
+ * a write is durable), the answer. Of an auditor, whose store is files: before each call that changes the disk or makes
+ * a change durable, and in the middle of each write.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import fs, { appendFileSync } from "node:fs";
+import fs, { appendFileSync, existsSync } from "node:fs";
 import { Server, ServerResponse } from "node:http";
 import { syncBuiltinESMExports } from "node:module";
 
@@ -67,4 +69,35 @@ function install() {
   };
 }
 
+/** Calls of node:fs/promises; all that came before is on the disk, though a power failure might still take it. */
+async function watchFiles() {
+  const { promises } = fs;
+  const probe = await promises.open(process.execPath, "r");
+  const handle = Object.getPrototypeOf(probe);
+  await probe.close();
+  const { sync, writeFile } = handle;
+  handle.sync = function () {
+    step("sync");
+    return Reflect.apply(sync, this, []);
+  };
+  handle.writeFile = async function (bytes) {
+    step("write");
+    const request = marked.getStore();
+    if (request && request.at === `${request.step}`)
+      await Reflect.apply(writeFile, this, [bytes.subarray(0, bytes.length >> 1)]);
+    step("half");
+    await Reflect.apply(writeFile, this, [bytes]);
+  };
+  for (const name of ["mkdir", "rename", "unlink", "rm", "copyFile"]) {
+    const call = promises[name];
+    promises[name] = (...args) => {
+      // What is there is not made.
+      if (name !== "mkdir" || !existsSync(args[0])) step(name);
+      return call(...args);
+    };
+  }
+  syncBuiltinESMExports();
+}
+
 if (process.argv.includes("serve")) install();
+if (process.argv.includes("auditor")) await watchFiles();
