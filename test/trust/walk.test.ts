@@ -273,6 +273,14 @@ describe("keys change", () => {
     expect(said(await walk(served, { pins }))).toEqual(["1 unlogged"]);
   });
 
+  test("what was before the pins is only what the first pinned epoch names", async () => {
+    const torn = FixtureLog.create();
+    await torn.add();
+    await torn.add({ change: { previous: "ab".repeat(32) } });
+    const pins = { ...torn.pins, minimumEpoch: 2 };
+    expect(said(await walk(serving(torn), { pins }))).toEqual(["1 broken-chain"]);
+  });
+
   test("new keys that no epoch announced are not believed", async () => {
     const rotating = FixtureLog.create();
     await rotating.add();
