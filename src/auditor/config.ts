@@ -4,19 +4,20 @@
  */
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { isStrongroomError } from "../base/errors.ts";
-import { parseVkey } from "../merkle/vkey.ts";
-import { configuredUri } from "../token/uri-schema.ts";
 import { loadYamlConfig, schemaKeys } from "../token/yaml-config.ts";
 import { NAMESPACE_PATTERN, sha256Hex } from "../wire/announcement.ts";
 import type { Ciphersuite } from "../wire/audit.ts";
-
-export interface AuditorKey {
-  /** CKA_LABEL. */
-  readonly label: string;
-  /** Ed25519, hex. */
-  readonly publicKey: string;
-}
+import {
+  type AuditorKey,
+  commonFields,
+  isVkey,
+  keyFields,
+  listenOn,
+  type SigningServiceConfig,
+  tokenIn,
+  tokenSchema,
+  whole,
+} from "./signing-service-config.ts";
 
 export interface WitnessConfig {
   /** C2SP vkey (cosignature/v1). */
@@ -47,19 +48,11 @@ export interface NamespaceConfig {
   readonly witnessTimeoutMs: number;
 }
 
-export interface AuditorConfig {
-  /** The data directory; absolute. */
-  readonly dir: string;
-  readonly listen: { readonly host: string; readonly port: number };
+export interface AuditorConfig extends SigningServiceConfig {
   readonly operations?: { readonly host: string; readonly port: number } | undefined;
-  readonly token: { readonly uri: string; readonly profile: string; readonly deadlineMs: number };
   /** Path of the policy; absolute. */
   readonly policy: string;
   readonly namespaces: readonly NamespaceConfig[];
-  readonly requestsPerSecondPerAddress: number;
-  readonly trustProxy: false | number;
-  readonly log: { readonly level: "debug" | "info" | "warn" | "error" };
-  readonly drain: { readonly noticeMs: number; readonly deadlineMs: number };
 }
 
 const HINT = "hsm-config/auditor/auditor.yaml explains every key";
@@ -67,24 +60,8 @@ export const CONFIG_FILE = "auditor.yaml";
 /** Origins go into lines of notes and names of keys: no white space, no plus sign. */
 export const ORIGIN_PATTERN: RegExp = /^[^\s+]{1,160}$/;
 
-const whole = (min: number, max: number, unit: string): z.ZodNumber =>
-  z.number().int().min(min).max(max).describe(`write a whole number of ${unit} from ${min} to ${max}`);
-const listen = z.strictObject({
-  host: z.string().min(1).max(253).default("127.0.0.1").describe("write an address of this machine"),
-  port: z.number().int().min(0).max(65_535).describe("write a TCP port, e.g. 8460; 0 takes any free one"),
-});
-const label = z.string().min(1).max(200).describe("write the key's CKA_LABEL");
-const publicKey = sha256Hex.describe("write the Ed25519 public key: 64 hexadecimal digits, in quotes");
+const listen = listenOn(8_460);
 const distinct = (all: readonly string[]): boolean => new Set(all).size === all.length;
-
-function isCosigner(vkey: string): boolean {
-  try {
-    return parseVkey(vkey).kind === "cosignature";
-  } catch (error) {
-    if (isStrongroomError(error)) return false;
-    throw error;
-  }
-}
 
 const namespace = z
   .strictObject({
@@ -109,15 +86,14 @@ const namespace = z
       audit: z
         .array(
           z.strictObject({
-            label,
-            publicKey,
+            ...keyFields,
             notBefore: z.number().int().nonnegative().safe().describe("write milliseconds since 1970"),
           }),
         )
         .min(1)
         .max(8)
         .describe("list the audit keys, oldest first"),
-      checkpoint: z.strictObject({ label, publicKey }),
+      checkpoint: z.strictObject(keyFields),
     }),
     witnesses: z
       .array(
@@ -125,7 +101,7 @@ const namespace = z
           vkey: z
             .string()
             .max(256)
-            .refine(isCosigner, "not the vkey of a cosigner")
+            .refine((vkey) => isVkey(vkey, "cosignature"), "not the vkey of a cosigner")
             .describe("write the witness's vkey: name+id+key, as `strongroom witness init` prints it"),
           url: z.url({ protocol: /^https?$/ }).describe("write the witness's URL"),
         }),
@@ -147,11 +123,7 @@ const namespace = z
 const schema = z.strictObject({
   listen,
   operations: listen.optional(),
-  token: z.strictObject({
-    uri: configuredUri.describe("write pkcs11:token=…?module-path=…&pin-source=file:…"),
-    profile: z.string().min(1).describe("write the name of a file in hsm-config/profiles, or a path"),
-    deadlineMs: whole(100, 60_000, "milliseconds").default(10_000),
-  }),
+  token: tokenSchema,
   policy: z.string().min(1).default("policy.yaml").describe("write the path of the policy"),
   namespaces: z
     .array(namespace)
@@ -164,17 +136,7 @@ const schema = z.strictObject({
       "two audit keys end in the same byte, by which Plexi's clients tell them apart",
     ),
   requestsPerSecondPerAddress: whole(1, 1_000_000, "requests").default(100),
-  trustProxy: z
-    .union([z.literal(false), z.number().int().min(1).max(10)])
-    .default(false)
-    .describe("write false, or the number of proxies in front"),
-  log: z.strictObject({ level: z.enum(["debug", "info", "warn", "error"]).default("info") }).prefault({}),
-  drain: z
-    .strictObject({
-      noticeMs: whole(0, 120_000, "milliseconds").default(500),
-      deadlineMs: whole(0, 600_000, "milliseconds").default(10_000),
-    })
-    .prefault({}),
+  ...commonFields,
 });
 
 /** What the file says, checked. */
@@ -184,12 +146,11 @@ const fileSchema: z.ZodType<AuditorFile> = schema;
 /** @param dir the data directory @throws config-invalid with one line for each thing that is wrong */
 export function loadAuditorConfig(dir: string): AuditorConfig {
   const config = loadYamlConfig(join(dir, CONFIG_FILE), fileSchema, HINT);
-  const { profile } = config.token;
   return {
     ...config,
     dir: resolve(dir),
     policy: resolve(dir, config.policy),
-    token: { ...config.token, profile: profile.includes("/") ? resolve(dir, profile) : profile },
+    token: tokenIn(dir, config.token),
   };
 }
 

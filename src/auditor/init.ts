@@ -15,11 +15,12 @@ import type { Profile } from "../token/profile.ts";
 import type { TokenSession } from "../token/session.ts";
 import type { Head } from "./anchor.ts";
 import { auditorRefused } from "./announcement-rules.ts";
-import type { AuditorConfig, AuditorKey } from "./config.ts";
+import type { AuditorConfig } from "./config.ts";
 import { makeFolder } from "./durable-file.ts";
 import { auditKeySpec, signerKeys } from "./namespace-keys.ts";
 import { stateDirOf } from "./places.ts";
 import { anchorLabel, openSigner } from "./signer.ts";
+import type { AuditorKey } from "./signing-service-config.ts";
 
 /** What stands on the anchor before the first epoch: SHA-256 of nothing is the root of the empty tree (RFC 9162 §2.1.1). */
 export const FIRST_HEAD: Head = {

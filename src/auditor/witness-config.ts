@@ -5,17 +5,21 @@ import { parseDocument, stringify } from "yaml";
 import { z } from "zod";
 import { utf8 } from "../base/bytes.ts";
 import { isKeyName, parseVkey, type VerifierKey } from "../merkle/vkey.ts";
-import { configuredUri } from "../token/uri-schema.ts";
 import { loadYamlConfig, schemaKeys } from "../token/yaml-config.ts";
-import { sha256Hex } from "../wire/announcement.ts";
-import type { AuditorConfig, AuditorKey } from "./config.ts";
 import { writeDurably } from "./durable-file.ts";
+import {
+  type AuditorKey,
+  commonFields,
+  isVkey,
+  keyFields,
+  listenOn,
+  type SigningServiceConfig,
+  tokenIn,
+  tokenSchema,
+  whole,
+} from "./signing-service-config.ts";
 
-export interface WitnessConfig
-  extends Pick<
-    AuditorConfig,
-    "dir" | "listen" | "token" | "requestsPerSecondPerAddress" | "trustProxy" | "log" | "drain"
-  > {
+export interface WitnessConfig extends SigningServiceConfig {
   readonly name: string;
   readonly key: AuditorKey;
   /** vkeys of the logs' checkpoint keys. */
@@ -30,60 +34,28 @@ export type NewWitness = Pick<WitnessConfig, "listen" | "name" | "key" | "logs">
 const HINT = "hsm-config/auditor/witness.yaml explains every key";
 const CONFIG_FILE = "witness.yaml";
 
-const whole = (min: number, max: number, unit: string): z.ZodNumber =>
-  z.number().int().min(min).max(max).describe(`write a whole number of ${unit} from ${min} to ${max}`);
-
 /** A vkey of a log (type 01). */
 export function isLogKey(vkey: string): boolean {
-  try {
-    return parseVkey(vkey).kind === "note";
-  } catch {
-    return false;
-  }
+  return isVkey(vkey, "note");
 }
 
 const schema: z.ZodType<Omit<WitnessConfig, "dir">> = z.strictObject({
-  listen: z.strictObject({
-    host: z.string().min(1).max(253).default("127.0.0.1").describe("write an address of this machine"),
-    port: z.number().int().min(0).max(65_535).describe("write a TCP port, e.g. 8470; 0 takes any free one"),
-  }),
-  token: z.strictObject({
-    uri: configuredUri.describe("write pkcs11:token=…?module-path=…&pin-source=file:…"),
-    profile: z.string().min(1).describe("write the name of a file in hsm-config/profiles, or a path"),
-    deadlineMs: whole(100, 60_000, "milliseconds").default(10_000),
-  }),
+  listen: listenOn(8_470),
+  token: tokenSchema,
   name: z.string().refine(isKeyName).describe("write the witness's name, e.g. witness.example/w1"),
-  key: z.strictObject({
-    label: z.string().min(1).max(200).describe("write the key's CKA_LABEL"),
-    publicKey: sha256Hex.describe("write the Ed25519 public key: 64 hexadecimal digits, in quotes"),
-  }),
+  key: z.strictObject(keyFields),
   logs: z
     .array(z.string().max(256).refine(isLogKey).describe("write a log's vkey, name+id+base64"))
     .max(256)
     .default([]),
   requestsPerSecondPerAddress: whole(1, 1_000_000, "requests").default(20),
-  trustProxy: z
-    .union([z.literal(false), z.number().int().min(1).max(10)])
-    .default(false)
-    .describe("write false, or the number of proxies in front"),
-  log: z.strictObject({ level: z.enum(["debug", "info", "warn", "error"]).default("info") }).prefault({}),
-  drain: z
-    .strictObject({
-      noticeMs: whole(0, 120_000, "milliseconds").default(500),
-      deadlineMs: whole(0, 600_000, "milliseconds").default(10_000),
-    })
-    .prefault({}),
+  ...commonFields,
 });
 
 /** @param dir the witness's directory @throws config-invalid with one line for each thing that is wrong */
 export function loadWitnessConfig(dir: string): WitnessConfig {
   const config = loadYamlConfig(join(dir, CONFIG_FILE), schema, HINT);
-  const { profile } = config.token;
-  return {
-    ...config,
-    dir: resolve(dir),
-    token: { ...config.token, profile: profile.includes("/") ? resolve(dir, profile) : profile },
-  };
+  return { ...config, dir: resolve(dir), token: tokenIn(dir, config.token) };
 }
 
 export function witnessLogs({ logs }: WitnessConfig): readonly VerifierKey[] {

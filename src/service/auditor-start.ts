@@ -12,6 +12,7 @@ import { type Listener, listen } from "./listener.ts";
 import { createServiceLog, type LogOutput, type ServiceLog } from "./log.ts";
 import { createRateLimiter } from "./rate-limit.ts";
 import { runUntilStopped } from "./run.ts";
+import { createWorkCount } from "./work-count.ts";
 
 export interface RunningAuditor {
   readonly url: string;
@@ -32,7 +33,6 @@ const LIMITS: ServiceLimits = {
   connections: 4_096,
   requestTimeoutMs: 120_000,
 };
-const IDLE_POLL_MS = 20;
 
 /** Serves until a signal. @throws what `startAuditor` throws */
 export async function runAuditor(config: AuditorConfig): Promise<void> {
@@ -62,7 +62,7 @@ export async function startAuditor(config: AuditorConfig, output?: LogOutput): P
       () => new Map([...auditor.namespaces].map(([name, { lastEpoch }]) => [name, lastEpoch])),
     );
     const phase: Phase = { draining: false, stopped: false };
-    let working = 0;
+    const work = createWorkCount();
     const perSecond = config.requestsPerSecondPerAddress;
     const apps = createAuditorApps({
       namespaces: auditor.namespaces,
@@ -72,9 +72,7 @@ export async function startAuditor(config: AuditorConfig, output?: LogOutput): P
       admit: () => {
         if (phase.stopped) throw new StrongroomError("unavailable", "the auditor stops");
       },
-      count: (change) => {
-        working += change;
-      },
+      count: work.count,
       metrics,
       log,
       limiter: createRateLimiter({
@@ -92,13 +90,12 @@ export async function startAuditor(config: AuditorConfig, output?: LogOutput): P
       listeners.push(await listen(config.operations, LIMITS, apps.operations));
     const operationsUrl = (listeners[1] ?? main).url;
     log.event("info", "listening", { url: main.url, operationsUrl });
-    const writes = { inFlight: () => working, idle: () => whenIdle(() => working === 0) };
     let closing: Promise<void> | undefined;
     const close = async (): Promise<void> => {
-      await drain(config.drain, phase, main, writes, log);
+      await drain(config.drain, phase, main, work, log);
       for (const listener of listeners) listener.cut();
       // What was begun is finished: the token has been told of it.
-      await writes.idle();
+      await work.idle();
       await auditor.close();
       log.flush();
     };
@@ -117,8 +114,4 @@ export async function startAuditor(config: AuditorConfig, output?: LogOutput): P
     await auditor.close();
     throw error;
   }
-}
-
-async function whenIdle(idle: () => boolean): Promise<void> {
-  while (!idle()) await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
 }

@@ -4,9 +4,9 @@ import { pino } from "pino";
 import { framed } from "../base/bytes.ts";
 import type { StrongroomError, WireCode } from "../base/errors.ts";
 import type { Account } from "../wire/transcripts.ts";
+import type { Outcome, RequestKind } from "./base-metrics.ts";
 import type { ServiceConfig } from "./config-schema.ts";
 import { logFields, loggedError } from "./log-fields.ts";
-import type { Outcome, RequestKind } from "./metrics.ts";
 
 /** Takes one line at a time, with its line feed. */
 export interface LogOutput {

@@ -1,33 +1,17 @@
-/**
- * What Prometheus may know. Labels are from closed sets: an account, an address or a path as a label would leak who
- * uses the vault, and grow without bound.
- */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { WireCode } from "../base/errors.ts";
+/** What Prometheus may know of a site, besides what it may know of every service. */
+import { Counter, Histogram } from "prom-client";
 import type { RecordStore } from "../store/record-store.ts";
-import type { TokenHealth } from "../token/token.ts";
 import type { VaultEvent } from "../vault/vault.ts";
-import type { Operation } from "../wire/messages.ts";
+import {
+  type BaseMetrics,
+  createBaseMetrics,
+  REQUEST_SECONDS,
+  readGauge,
+  STEP_SECONDS,
+} from "./base-metrics.ts";
 
-export type Outcome = "ok" | WireCode;
-/** What a request turned out to ask; `sealed` where its envelope never opened. */
-export type RequestKind =
-  | Operation
-  | "sealed"
-  | "site"
-  | "fleet"
-  | "audit"
-  | "log"
-  | "witness"
-  | "operations"
-  | "other";
-
-export interface ServiceMetrics {
-  readonly registry: Registry;
-  request(kind: RequestKind, outcome: Outcome, seconds: number): void;
+export interface ServiceMetrics extends BaseMetrics {
   readonly vaultEvent: (event: VaultEvent) => void;
-  readonly tokenCall: (fn: string, ckr: string, count: number) => void;
-  readonly tokenStep: (op: string, outcome: string, seconds: number) => void;
   /** The same store, with the time of its calls observed. */
   observeStore(store: RecordStore): RecordStore;
   /** The same for the guard's table, which is a store of its own. */
@@ -36,49 +20,19 @@ export interface ServiceMetrics {
   readonly peerCall: (site: string, op: string, outcome: string, seconds: number) => void;
   /** Shares of a site that had to be asked of others. */
   readonly replacement: (why: "slow" | "failed") => void;
-  observeToken(health: () => TokenHealth): void;
   observeInFlight(count: () => number): void;
   /** The newest bundle; `validUntil` in milliseconds since the Unix epoch. */
   observeBundle(newest: () => { readonly epoch: number; readonly validUntil: number } | undefined): void;
 }
 
-const REQUEST_SECONDS = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5];
-const STEP_SECONDS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
-
 export function createMetrics(): ServiceMetrics {
-  const registry = new Registry();
+  const base = createBaseMetrics();
+  const { registry } = base;
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
-  const requests = new Counter({
-    name: "strongroom_requests_total",
-    help: "Requests by operation and outcome (ok or the code on the wire)",
-    labelNames: ["operation", "outcome"],
-    registers,
-  });
-  const requestSeconds = new Histogram({
-    name: "strongroom_request_seconds",
-    help: "Time from the header of a request to its answer",
-    labelNames: ["operation"],
-    buckets: REQUEST_SECONDS,
-    registers,
-  });
-  const tokenCalls = new Counter({
-    name: "strongroom_token_calls_total",
-    help: "PKCS#11 calls by function and result",
-    labelNames: ["function", "ckr"],
-    registers,
-  });
   const vaultEvents = new Counter({
     name: "strongroom_vault_events_total",
     help: "What happened to records: attempts, recoveries, destructions and so on",
     labelNames: ["event"],
-    registers,
-  });
-  const stepSeconds = new Histogram({
-    name: "strongroom_token_step_seconds",
-    help: "Time of a step inside the token",
-    labelNames: ["step", "outcome"],
-    buckets: STEP_SECONDS,
     registers,
   });
   const storeSeconds = new Histogram({
@@ -108,16 +62,8 @@ export function createMetrics(): ServiceMetrics {
     labelNames: ["why"],
     registers,
   });
-  const gauge = (name: string, help: string, read: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
-  };
+  const gauge = (name: string, help: string, read: () => number): void =>
+    readGauge(registry, name, help, read);
 
   type StoreSeconds = typeof storeSeconds;
 
@@ -144,22 +90,12 @@ export function createMetrics(): ServiceMetrics {
   });
 
   return {
-    registry,
-    request(operation, outcome, seconds) {
-      requests.inc({ operation, outcome });
-      requestSeconds.observe({ operation }, seconds);
-    },
+    ...base,
     vaultEvent: (event) => vaultEvents.inc({ event }),
-    tokenCall: (fn, ckr, count) => tokenCalls.inc({ function: fn, ckr }, count),
-    tokenStep: (step, outcome, seconds) => stepSeconds.observe({ step, outcome }, seconds),
     peerCall: (site, request, outcome, seconds) => peerSeconds.observe({ site, request, outcome }, seconds),
     replacement: (why) => replacements.inc({ why }),
     observeStore: (store) => observed(storeSeconds, store),
     observeGuard: (table) => observed(guardSeconds, table),
-    observeToken(health) {
-      gauge("strongroom_token_queue_depth", "Calls that wait for a token worker", () => health().queued);
-      gauge("strongroom_token_workers_ready", "Token workers that can be used", () => health().workersReady);
-    },
     observeInFlight: (count) =>
       gauge("strongroom_requests_in_flight", "Vault requests being worked on", count),
     observeBundle(newest) {

@@ -1,17 +1,16 @@
 /** What operators see of every service: whether it lives, whether it is ready, and its metrics. */
 import type { Express } from "express";
-import type { Registry } from "prom-client";
 import type { TokenHealth } from "../token/token.ts";
+import type { BaseMetrics } from "./base-metrics.ts";
 import type { TrustsProxy } from "./client-address.ts";
 import type { ServiceLog } from "./log.ts";
 import { scrub } from "./log-fields.ts";
-import type { ServiceMetrics } from "./metrics.ts";
 import { limited, page, READ, wrongMethod } from "./pages.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
 export interface OperationsOptions {
   readonly readiness: () => Promise<{ readonly ready: boolean }>;
-  readonly metrics: Pick<ServiceMetrics, "request"> & { readonly registry: Registry };
+  readonly metrics: Pick<BaseMetrics, "request" | "registry">;
   readonly log: ServiceLog;
   readonly limiter: RateLimiter;
   readonly trusts: TrustsProxy | undefined;

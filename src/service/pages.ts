@@ -2,9 +2,9 @@
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
 import helmet, { type HelmetOptions } from "helmet";
 import { StrongroomError } from "../base/errors.ts";
+import type { BaseMetrics, RequestKind } from "./base-metrics.ts";
 import { clientAddress, type TrustsProxy } from "./client-address.ts";
 import type { ServiceLog } from "./log.ts";
-import type { RequestKind, ServiceMetrics } from "./metrics.ts";
 import { ours, sendError } from "./plain-error.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
@@ -38,7 +38,7 @@ export function noSuchPage(): never {
 /** Counts and logs a page under `kind`. The vault's route does this itself. */
 export function page(
   kind: RequestKind,
-  { metrics, log }: { readonly metrics: Pick<ServiceMetrics, "request">; readonly log: ServiceLog },
+  { metrics, log }: { readonly metrics: Pick<BaseMetrics, "request">; readonly log: ServiceLog },
 ): Handler {
   return (_request, response, next) => {
     const start = performance.now();

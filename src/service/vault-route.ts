@@ -20,10 +20,11 @@ import {
   type WireError,
 } from "../wire/messages.ts";
 import type { Account } from "../wire/transcripts.ts";
+import type { RequestKind } from "./base-metrics.ts";
 import { checkContentType, readBody } from "./body.ts";
 import { clientAddress, type TrustsProxy } from "./client-address.ts";
 import type { ServiceLog } from "./log.ts";
-import type { RequestKind, ServiceMetrics } from "./metrics.ts";
+import type { ServiceMetrics } from "./metrics.ts";
 import { createPlaces } from "./places.ts";
 import { ours, sendError, wireError } from "./plain-error.ts";
 import type { RateLimiter } from "./rate-limit.ts";

@@ -14,6 +14,7 @@ import { createServiceLog, type LogOutput, type ServiceLog } from "./log.ts";
 import { createRateLimiter } from "./rate-limit.ts";
 import { runUntilStopped } from "./run.ts";
 import { createWitnessApp } from "./witness-app.ts";
+import { createWorkCount } from "./work-count.ts";
 
 export interface RunningWitness {
   readonly url: string;
@@ -32,7 +33,6 @@ const LIMITS: ServiceLimits = {
   connections: 1_024,
   requestTimeoutMs: 30_000,
 };
-const IDLE_POLL_MS = 20;
 
 /** Serves until a signal. @throws what `startWitness` throws */
 export async function runWitness(config: WitnessConfig): Promise<void> {
@@ -71,7 +71,7 @@ export async function startWitness(config: WitnessConfig, output?: LogOutput): P
     witness = opened;
     metrics.observeToken(() => signer.health());
     const phase: Phase = { draining: false, stopped: false };
-    let working = 0;
+    const work = createWorkCount();
     const app = createWitnessApp({
       witness: opened,
       tokenHealth: () => signer.health(),
@@ -79,9 +79,7 @@ export async function startWitness(config: WitnessConfig, output?: LogOutput): P
       admit: () => {
         if (phase.stopped) throw new StrongroomError("unavailable", "the witness stops");
       },
-      count: (change) => {
-        working += change;
-      },
+      count: work.count,
       metrics,
       log,
       limiter: createRateLimiter({
@@ -93,13 +91,10 @@ export async function startWitness(config: WitnessConfig, output?: LogOutput): P
     });
     const main = await listen(config.listen, LIMITS, closingWhile(phase, app));
     log.event("info", "listening", { url: main.url });
-    const idle = async (): Promise<void> => {
-      while (working > 0) await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
-    };
     const close = async (): Promise<void> => {
-      await drain(config.drain, phase, main, { inFlight: () => working, idle }, log);
+      await drain(config.drain, phase, main, work, log);
       main.cut();
-      await idle();
+      await work.idle();
       await opened.close();
       await signer.close();
       log.flush();
