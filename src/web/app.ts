@@ -6,7 +6,8 @@ import type { TrustState } from "../trust/state.ts";
 import { type AnnouncedFleet, NAMESPACE_PATTERN } from "../wire/announcement.ts";
 import { checkBundle } from "./bundle-view.ts";
 import { byId, h } from "./dom.ts";
-import { type Dropped, filesOfDrop, filesOfInput, recognise } from "./dropped.ts";
+import { listenForFiles } from "./drop-zone.ts";
+import { type Dropped, recognise } from "./dropped.ts";
 import type { FoundFile } from "./evidence.ts";
 import { evidenceProblem, evidenceView, loadJudge, publishedEvidence } from "./evidence-view.ts";
 import { fleetView } from "./fleets-view.ts";
@@ -41,7 +42,10 @@ class Page {
 
   start(): void {
     this.#showTrust();
-    this.#listen();
+    listenForFiles(places.drop, (found) => {
+      places.checked.replaceChildren(working("Reading …"));
+      void this.#run(places.checked, async () => this.#take(await found));
+    });
     void this.#run(places.verdict, () => this.#read());
   }
 
@@ -114,21 +118,7 @@ class Page {
     const named =
       this.#namespace ?? new URLSearchParams(location.search).get("namespace") ?? this.#pins?.namespace;
     if (named !== undefined) return NAMESPACE_PATTERN.test(named) ? named : undefined;
-    return this.#firstNamespace();
-  }
-
-  /** A mirror has no such list: then it has to be named. */
-  async #firstNamespace(): Promise<string | undefined> {
-    const bytes = await this.#source.get("namespaces").catch(() => undefined);
-    try {
-      const value = JSON.parse(new TextDecoder().decode(bytes)) as {
-        namespaces?: readonly { name?: unknown }[];
-      };
-      const name = value.namespaces?.[0]?.name;
-      return typeof name === "string" && NAMESPACE_PATTERN.test(name) ? name : undefined;
-    } catch {
-      return undefined;
-    }
+    return firstNamespace(this.#source);
   }
 
   #show(view: LogView): void {
@@ -198,34 +188,6 @@ class Page {
       const shown = "problem" in judged ? evidenceProblem(judged) : evidenceView(judged, view, fleet);
       place.replaceChildren(shown);
     });
-  }
-
-  #listen(): void {
-    const accept = (found: Promise<readonly FoundFile[]>): void => {
-      places.checked.replaceChildren(working("Reading …"));
-      void this.#run(places.checked, async () => this.#take(await found));
-    };
-    for (const type of ["dragenter", "dragover"])
-      addEventListener(type, (event) => {
-        event.preventDefault();
-        places.drop.classList.add("over");
-      });
-    addEventListener("dragleave", (event) => {
-      if (event.relatedTarget === null) places.drop.classList.remove("over");
-    });
-    addEventListener("drop", (event) => {
-      event.preventDefault();
-      places.drop.classList.remove("over");
-      if (event.dataTransfer) accept(filesOfDrop(event.dataTransfer));
-    });
-    for (const [button, input] of [
-      ["choose-files", "files"],
-      ["choose-folder", "folder"],
-    ] as const) {
-      const chooser = byId(input, HTMLInputElement);
-      byId(button, HTMLButtonElement).addEventListener("click", () => chooser.click());
-      chooser.addEventListener("change", () => accept(Promise.resolve(filesOfInput(chooser))));
-    }
   }
 
   async #take(found: readonly FoundFile[]): Promise<void> {
@@ -298,6 +260,20 @@ class Page {
     return "problem" in judged
       ? [evidenceProblem(judged)]
       : judged.map((one) => evidenceView(one, this.#view));
+  }
+}
+
+/** As an auditor lists them. A mirror has no such list: then it has to be named. */
+async function firstNamespace(source: TrustSource): Promise<string | undefined> {
+  const bytes = await source.get("namespaces").catch(() => undefined);
+  try {
+    const value = JSON.parse(new TextDecoder().decode(bytes)) as {
+      namespaces?: readonly { name?: unknown }[];
+    };
+    const name = value.namespaces?.[0]?.name;
+    return typeof name === "string" && NAMESPACE_PATTERN.test(name) ? name : undefined;
+  } catch {
+    return undefined;
   }
 }
 
