@@ -1,6 +1,6 @@
 /** Must show 4, the monitor's part: every lie of a whole log is found, said of the right epoch, and proof of it kept. */
 import { describe, expect, test } from "vitest";
-import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
+import { utf8 } from "../../src/base/bytes.ts";
 import { parseNote } from "../../src/merkle/note.ts";
 import type { Pins } from "../../src/trust/pins.ts";
 import { refusalOf } from "../../src/trust/refusal.ts";
@@ -256,13 +256,13 @@ describe("keys change", () => {
       false,
       false,
     ]);
-    const changed = encodeBundle({
-      ...rotating.epoch(1).bundle,
-      announcement: fromUtf8(utf8(rotating.epoch(1).bundle.announcement.replace("fleet-1", "fleet-9"))),
-    });
-    expect(said(await walk(serving(rotating, { "bundles/1.json": changed }), { pins }))).toEqual([
-      "1 manifest-changed",
-    ]);
+    const { bundle, digest } = rotating.epoch(1);
+    const announcement = bundle.announcement.replace("fleet-1", "fleet-9");
+    const consistent = {
+      "bundles/1.json": encodeBundle({ ...bundle, announcement }),
+      [`announcements/${digest}.json`]: utf8(announcement),
+    };
+    expect(said(await walk(serving(rotating, consistent), { pins }))).toEqual(["1 manifest-changed"]);
     const other = FixtureLog.create();
     other.signers = old;
     const elsewhere = await other.add({ fleets: [fixtureFleet("fleet-x")] });
