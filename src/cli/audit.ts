@@ -1,16 +1,17 @@
-/** `strongroom audit verify | follow`: whether everything that was ever announced holds, and what it changed. */
+/** `strongroom audit verify | follow | proof`: whether everything that was ever announced holds, and what it changed. */
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, InvalidArgumentError } from "commander";
 import { loadPolicy } from "../auditor/policy.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { decodeContradiction, verifyContradiction } from "../trust/contradiction.ts";
 import { readHead } from "../trust/published.ts";
-import { refusalOf } from "../trust/refusal.ts";
+import { REFUSALS, refusalOf } from "../trust/refusal.ts";
 import { ANY_EVIDENCE } from "./audit-evidence.ts";
 import { readState, writeState } from "./audit-memory.ts";
 import { auditJson, printAudit } from "./audit-print.ts";
 import { type AuditQuestions, type AuditResult, auditOnce } from "./audit-run.ts";
 import { type AuditPlace, auditPlace } from "./audit-source.ts";
-import { readPins } from "./bundle-files.ts";
+import { readBytes, readPins } from "./bundle-files.ts";
 import { printJson, say, yellow } from "./terminal.ts";
 
 interface VerifyOptions {
@@ -121,6 +122,15 @@ async function follow(options: FollowOptions): Promise<void> {
   }
 }
 
+/** A proof that somebody kept: true, whoever wrote the file, if both signatures are. */
+async function proof(file: string, { pins: pinsFile }: { readonly pins: string }): Promise<void> {
+  const contradiction = decodeContradiction(readBytes(file, "the proof"));
+  await verifyContradiction(contradiction, readPins(pinsFile));
+  const { reason, namespace } = contradiction;
+  process.stdout.write(`${namespace}: ${REFUSALS[reason]} (${reason})\n`);
+  say("both statements are signed under the pinned keys, and they cannot both be honest");
+}
+
 function positive(text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
   throw new InvalidArgumentError("a whole number from 1 on");
@@ -154,10 +164,19 @@ function followCommand(): Command {
     .action(follow);
 }
 
+function proofCommand(): Command {
+  return new Command("proof")
+    .description("verify a proof that somebody kept: two signed statements that contradict each other")
+    .argument("<file>", "what verify or follow wrote")
+    .requiredOption("--pins <file>", "whose signatures: pins of the time when it was signed")
+    .action(proof);
+}
+
 /** The command, for main.ts. */
 export function auditCommand(): Command {
   return new Command("audit")
     .description("check an auditor's whole log: what was announced, by whom, and what it changed")
     .addCommand(verifyCommand())
-    .addCommand(followCommand());
+    .addCommand(followCommand())
+    .addCommand(proofCommand());
 }

@@ -122,6 +122,11 @@ describe("with a state file", () => {
     });
     expect(decodeTrustState(readFileSync(state))).toMatchObject({ digest: log.newest.digest });
 
+    const proved = await audit("proof", join(dir, "proofs", equivocation), "--pins", pins);
+    expect([proved.code, proved.stdout]).toEqual([0, expect.stringContaining("equivocation")]);
+    writeFileSync(join(dir, "forged.json"), proof.replaceAll(/"timestamp": \d+/g, '"timestamp": 1'));
+    expect((await audit("proof", join(dir, "forged.json"), "--pins", pins)).code).toBe(1);
+
     // The liar goes back to the first story: what was told is not forgotten.
     log.write(dir);
     expect((await verify("--state", state)).code).toBe(0);
