@@ -164,7 +164,7 @@ export function printAudit(result: AuditResult, pins: Pins, options: PrintOption
   if (text !== "") process.stdout.write(`${text}\n`);
   const first = page[0]?.walked.epoch ?? 1;
   if (first > 1 && options.after === undefined)
-    say(dim(`epochs 1 to ${first - 1} were checked too: --before ${first} shows them`));
+    say(dim(`older epochs were checked too: --before ${first} shows them`));
   summarise(result, pins);
 }
 

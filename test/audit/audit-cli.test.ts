@@ -74,7 +74,7 @@ test("pages to older epochs, and shows whole keys", async () => {
   const newest = await verify("--limit", "1", "--full-keys");
   expect(newest.stdout).toMatch(/^epoch 3/);
   expect(newest.stdout).toContain(two.manifest.keys[0]?.publicKey);
-  expect(newest.stderr).toContain("epochs 1 to 2 were checked too: --before 3 shows them");
+  expect(newest.stderr).toContain("older epochs were checked too: --before 3 shows them");
   const older = resultOf(await verify("--before", "3", "--json"));
   expect(older.epochs.map(({ epoch }) => epoch)).toEqual([1, 2]);
   expect(older).toMatchObject({ holds: true, head: { size: 3 }, auditor: "not-asked", proofs: [] });
