@@ -1,4 +1,4 @@
-/** `strongroom token doctor`: can the vault run on this token? */
+/** `strongroom token doctor`: can the vault run on this token, and could an auditor? */
 import { Command } from "commander";
 import { StrongroomError } from "../base/errors.ts";
 import type { Result } from "../token/doctor/check.ts";
@@ -12,12 +12,12 @@ interface DoctorCommandOptions extends TokenOptions {
   readonly json?: boolean;
 }
 
-/** A failed check that the vault can live without is a warning. */
+/** A failed check that the vault can live without is a warning; of what only auditors need, a note. */
 function resultText({ result, level }: CheckReport): string {
   const colour: Readonly<Record<Result, (text: string) => string>> = {
     pass: green,
     fail: level === "required" ? red : yellow,
-    "not supported": level === "required" ? red : yellow,
+    "not supported": level === "required" ? red : level === "auditor" ? dim : yellow,
   };
   return colour[result](result);
 }
@@ -28,10 +28,11 @@ function print(report: DoctorReport): void {
   out(bold(`${report.device} (profile ${report.profile})`));
   if (token) out(dim(`token ${token.label}, serial ${token.serial}, ${token.model}`));
   out("");
+  const ofVault = report.checks.filter(({ level }) => level !== "auditor");
   out(
     table(
       ["check", "", "result", "detail"],
-      report.checks.map((check) => [
+      ofVault.map((check) => [
         check.title,
         check.level === "required" ? "required" : dim("recommended"),
         resultText(check),
@@ -39,6 +40,16 @@ function print(report: DoctorReport): void {
       ]),
     ),
   );
+  const ofAuditor = report.checks.filter(({ level }) => level === "auditor");
+  if (ofAuditor.length > 0) {
+    out("");
+    out(
+      table(
+        ["for an auditor or a witness", "result", "detail"],
+        ofAuditor.map((check) => [check.title, resultText(check), check.detail]),
+      ),
+    );
+  }
   if (report.rates.length > 0) {
     out("");
     out(
@@ -68,7 +79,13 @@ async function doctor(options: DoctorCommandOptions): Promise<void> {
   if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
   if (options.json) printJson(report);
   else print(report);
-  const failed = report.checks.filter(({ result }) => result !== "pass");
+  const failed = report.checks.filter(({ result, level }) => result !== "pass" && level !== "auditor");
+  if (report.token)
+    say(
+      report.auditor
+        ? "an auditor or a witness can run on this token"
+        : dim("note: an auditor or a witness cannot run on this token, which no vault needs"),
+    );
   if (report.usable) {
     const rest = failed.length === 0 ? "" : `; ${failed.length} recommended checks did not pass`;
     say(green(`the vault can run on this token${rest}`));
@@ -89,7 +106,7 @@ async function doctor(options: DoctorCommandOptions): Promise<void> {
 
 export function doctorCommand(): Command {
   return new Command("doctor")
-    .description("prove on throw-away keys that the vault can run on a token")
+    .description("prove on throw-away keys that the vault can run on a token, and whether an auditor could")
     .addOption(uriOption().makeOptionMandatory())
     .addOption(profileOption())
     .option("--quick", "leave out the rates")

@@ -4,7 +4,7 @@
  */
 import { equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
-import { OBJECT_CLASS } from "./attributes.ts";
+import { OBJECT_CLASS, type Template } from "./attributes.ts";
 import type { ObjectHandle, TokenSession } from "./session.ts";
 import type { WriteDataStep } from "./token.ts";
 
@@ -13,10 +13,18 @@ interface DataObject {
   readonly value: Uint8Array;
 }
 
+const TOKEN_DATA: Template = { TOKEN: true };
+/** Of the doctor, who leaves nothing on a token. */
+export const SESSION_DATA: Template = { TOKEN: false };
+
 /** The data objects with that label. One that was cut short by an accident has no value, and is left out. */
-export function dataValues(session: TokenSession, label: string): readonly DataObject[] {
+export function dataValues(
+  session: TokenSession,
+  label: string,
+  where: Template = TOKEN_DATA,
+): readonly DataObject[] {
   return session
-    .find({ CLASS: OBJECT_CLASS.data, TOKEN: true, LABEL: label })
+    .find({ CLASS: OBJECT_CLASS.data, ...where, LABEL: label })
     .flatMap((handle): DataObject[] => {
       const value = session.attribute(handle, "VALUE");
       return value instanceof Uint8Array && value.length > 0 ? [{ handle, value }] : [];
@@ -33,30 +41,32 @@ export function dataValues(session: TokenSession, label: string): readonly DataO
 export function writeData(
   session: TokenSession,
   { label, value, expected }: Pick<WriteDataStep, "label" | "value" | "expected">,
+  where: Template = TOKEN_DATA,
 ): void {
+  const found = (): readonly DataObject[] => dataValues(session, label, where);
   const isExpected = (one: Uint8Array): boolean => [value, ...expected].some((known) => equal(known, one));
   const isOwn = (one: Uint8Array): boolean => equal(value, one);
-  if (dataValues(session, label).some((found) => !isExpected(found.value))) throw conflict(label);
-  const there = dataValues(session, label).some((found) => isOwn(found.value));
+  if (found().some((one) => !isExpected(one.value))) throw conflict(label);
+  const there = found().some((one) => isOwn(one.value));
   const made = there
     ? undefined
     : session.createObject({
         CLASS: OBJECT_CLASS.data,
-        TOKEN: true,
+        ...where,
         PRIVATE: true,
         LABEL: label,
         VALUE: value,
         MODIFIABLE: false,
       });
-  if (dataValues(session, label).some((found) => !isExpected(found.value))) {
+  if (found().some((one) => !isExpected(one.value))) {
     session.discard(made);
     throw conflict(label);
   }
-  const [, ...twins] = dataValues(session, label).filter((found) => isOwn(found.value));
-  const old = dataValues(session, label).filter((found) => !isOwn(found.value) && isExpected(found.value));
+  const [, ...twins] = found().filter((one) => isOwn(one.value));
+  const old = found().filter((one) => !isOwn(one.value) && isExpected(one.value));
   for (const { handle } of [...old, ...twins]) session.destroy(handle);
-  const left = dataValues(session, label);
-  if (left.length !== 1 || left.some((found) => !isOwn(found.value))) throw conflict(label);
+  const left = found();
+  if (left.length !== 1 || left.some((one) => !isOwn(one.value))) throw conflict(label);
 }
 
 function conflict(label: string): StrongroomError {

@@ -78,4 +78,14 @@ describe.each(MODULES)("$profile", ({ profile, fails, make }) => {
     expect(report.checks.filter(({ result }) => result === "fail").map(({ id }) => id)).toEqual(fails);
     expect(report.usable).toBe(false);
   });
+
+  test("it has nothing that an auditor needs, which is no failure", () => {
+    const ofAuditor = report.checks.filter(({ level }) => level === "auditor");
+    expect(ofAuditor.map(({ id, result }) => `${id} ${result}`)).toEqual([
+      "auditor.keygen not supported",
+      "auditor.sign not supported",
+      "auditor.data not supported",
+    ]);
+    expect(report.auditor).toBe(false);
+  });
 });

@@ -38,8 +38,10 @@ test("every check passes, with the facts of the profile, and rates are measured"
     progress: (title) => said.push(title),
   });
   expect(report.checks.filter(({ result }) => result !== "pass")).toEqual([]);
-  expect(report.usable).toBe(true);
+  expect(report).toMatchObject({ usable: true, auditor: true });
   expect(report.token?.label).toBe(hsm.label);
+  expect(check(report, "auditor.sign").detail).toBe("4 of 4 verify, the same each time");
+  expect(check(report, "auditor.data").detail).toBe("128 bytes, replaced");
 
   const { points, mechanisms, attributes } = loadProfile("softhsm2");
   expect(check(report, "ec.keygen").detail).toContain(`is ${points.read.value}`);
@@ -107,6 +109,23 @@ test("a wrong mechanism number fails the operations that it is for, and only the
   });
   expect(check(report, "ecdsa").result).toBe("pass");
   expect(report.usable).toBe(false);
+});
+
+test("a token without Ed25519 is fit for a vault, and not for an auditor", async () => {
+  const noKeys = await quick(profileWith("keygen: { value: 0x1055", "keygen: { value: 0x9999"));
+  expect(noKeys).toMatchObject({ usable: true, auditor: false });
+  expect(check(noKeys, "auditor.keygen")).toMatchObject({
+    result: "not supported",
+    level: "auditor",
+    detail: "CKR_MECHANISM_INVALID",
+  });
+  expect(check(noKeys, "auditor.sign").result).toBe("not supported");
+  expect(check(noKeys, "auditor.data").result).toBe("pass");
+  // ECDSA under the number of EdDSA: a signature that is none.
+  const otherSignature = await quick(profileWith("eddsa: { value: 0x1057", "eddsa: { value: 0x1041"));
+  expect(otherSignature).toMatchObject({ usable: true, auditor: false });
+  expect(check(otherSignature, "auditor.keygen").result).toBe("pass");
+  expect(check(otherSignature, "auditor.sign").result).not.toBe("pass");
 });
 
 test("a device whose profile says no is not usable, whatever it can do", async () => {

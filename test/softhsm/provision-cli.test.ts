@@ -147,10 +147,16 @@ describe.sequential("from a blank token to a fleet of one", () => {
   test("the doctor's verdict is the exit code", async () => {
     const well = await run("doctor", "--uri", uri(), "--quick", "--json");
     expect(well.code).toBe(0);
-    expect(JSON.parse(well.stdout)).toMatchObject({ usable: true, profile: "softhsm2" });
+    expect(JSON.parse(well.stdout)).toMatchObject({ usable: true, auditor: true, profile: "softhsm2" });
 
     const profile = file("crippled.yaml");
     const text = readFileSync("hsm-config/profiles/softhsm2.yaml", "utf8");
+    writeFileSync(profile, text.replace("eddsa: { value: 0x1057", "eddsa: { value: 0x9999"));
+    const forVaults = await run("doctor", "--uri", uri(), "--quick", "--profile", profile);
+    expect(forVaults).toMatchObject({ code: 0, error: undefined });
+    expect(forVaults.stdout).toMatch(/CKM_EDDSA .* not supported +CKR_MECHANISM_INVALID/);
+    expect(forVaults.stderr).toMatch(/note: an auditor or a witness cannot run on this token/);
+
     writeFileSync(profile, text.replace("mechanism: 0x210a", "mechanism: 0x210b"));
     const ill = await run("doctor", "--uri", uri(), "--quick", "--profile", profile);
     expect(ill.code).toBe(1);

@@ -2,8 +2,11 @@
 import { isStrongroomError } from "../../base/errors.ts";
 import type { Workbench } from "./workbench.ts";
 
-/** required: without it the vault cannot run. recommended: the vault runs, with less to rely on. */
-export type Level = "required" | "recommended";
+/**
+ * required: without it the vault cannot run. recommended: the vault runs, with less to rely on. auditor: no vault needs
+ * it, an auditor and a witness do.
+ */
+export type Level = "required" | "recommended" | "auditor";
 export type Result = "pass" | "fail" | "not supported";
 
 export interface Outcome {

@@ -1,5 +1,5 @@
 /**
- * Can the vault run on this token? Every operation that it needs is done with throw-away session keys and
+ * Can the vault run on this token, and could an auditor? Every operation that it needs is done with throw-away session keys and
  * compared with software; everything that it relies on being refused is tried. The mechanism list and the
  * profile are claims; this is the evidence.
  */
@@ -9,6 +9,7 @@ import type { PinPrompt } from "../pin.ts";
 import { loadProfile } from "../profile-file.ts";
 import type { ObjectHandle, TokenSession } from "../session.ts";
 import { type Check, fail, type Level, type Outcome, outcomeOf, pass } from "./check.ts";
+import { AUDITOR_CHECKS } from "./checks-auditor.ts";
 import { EC_CHECKS } from "./checks-ec.ts";
 import { PROTECTION_CHECKS } from "./checks-protection.ts";
 import { SECRET_CHECKS } from "./checks-secret.ts";
@@ -26,6 +27,8 @@ export interface CheckReport extends Outcome {
 export interface DoctorReport {
   /** The vault can run on this token. */
   readonly usable: boolean;
+  /** An auditor or a witness can run on it: whether a vault can does not matter to that. */
+  readonly auditor: boolean;
   readonly device: string;
   readonly profile: string;
   /** Undefined where no session could be opened. */
@@ -55,6 +58,7 @@ const CHECKS: readonly Check[] = [
   ...SECRET_CHECKS,
   ...WRAP_CHECKS,
   ...PROTECTION_CHECKS,
+  ...AUDITOR_CHECKS,
 ];
 
 /** Errors that say that the command was wrong, not the token. */
@@ -90,11 +94,13 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
         checks.push(await examine(check, bench));
       }
       const usable = checks.every(({ level, result }) => level !== "required" || result === "pass");
+      const auditor = checks.every(({ level, result }) => level !== "auditor" || result === "pass");
       const rates = usable && !options.quick ? rate(bench, progress) : [];
       checks.push(leftovers(session, before));
       return {
         ...about,
         usable: usable && checks.at(-1)?.result === "pass",
+        auditor,
         token: { label, serial, model },
         checks,
         rates,
@@ -111,7 +117,7 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       ...fail(error instanceof Error ? error.message : String(error)),
     };
     const hint = isStrongroomError(error) ? error.hint : undefined;
-    return { ...about, usable: false, token: undefined, hint, checks: [login], rates: [] };
+    return { ...about, usable: false, auditor: false, token: undefined, hint, checks: [login], rates: [] };
   } finally {
     pin.typed?.fill(0);
   }

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { StrongroomError } from "../../base/errors.ts";
 import { KEY_TYPE, OBJECT_CLASS, type Template } from "../attributes.ts";
 import { P256_PARAMS } from "../cryptoki.ts";
-import { decodeEcPoint, encodePoint } from "../points.ts";
+import { decodeEcPoint, decodeEdwardsPoint, encodePoint } from "../points.ts";
 import type { Profile } from "../profile.ts";
 import type { ObjectHandle, TokenSession } from "../session.ts";
 import { refusalOf } from "./check.ts";
@@ -24,6 +24,12 @@ export interface EcPair {
   readonly point: Uint8Array;
   /** CKA_EC_POINT as the token gave it. */
   readonly raw: Uint8Array;
+}
+
+export interface EdwardsPair {
+  readonly privateKey: ObjectHandle;
+  /** Ed25519, 32 bytes. */
+  readonly publicKey: Uint8Array;
 }
 
 export interface KnownSecret {
@@ -100,6 +106,23 @@ export class Workbench {
     if (!(raw instanceof Uint8Array))
       throw new StrongroomError("token-failed", "CKA_EC_POINT of the public key cannot be read");
     return { ...pair, raw, point: decodeEcPoint(raw) };
+  }
+
+  /** An Ed25519 key pair that signs, sensitive, not extractable. */
+  edwardsPair(): EdwardsPair {
+    const { mechanisms, edwardsParams } = this.session.traits;
+    const KEY = KEY_TYPE["EC edwards"];
+    const pair = this.session.generateKeyPair(
+      { mechanism: mechanisms.edwardsKeygen },
+      { ...EC_PUBLIC, KEY_TYPE: KEY, EC_PARAMS: edwardsParams, VERIFY: true },
+      { ...EC_PRIVATE, KEY_TYPE: KEY, SIGN: true },
+    );
+    this.keep(pair.publicKey);
+    this.keep(pair.privateKey);
+    const raw = this.session.attribute(pair.publicKey, "EC_POINT");
+    if (!(raw instanceof Uint8Array))
+      throw new StrongroomError("token-failed", "CKA_EC_POINT of the public key cannot be read");
+    return { privateKey: pair.privateKey, publicKey: decodeEdwardsPoint(raw) };
   }
 
   /** x(k·point) as the token says it. */
