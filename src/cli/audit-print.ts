@@ -13,7 +13,7 @@ import { refusalOf } from "../trust/refusal.ts";
 import { timeText } from "../trust/state.ts";
 import type { WalkedEpoch } from "../trust/walk.ts";
 import type { AuditResult } from "./audit-run.ts";
-import { bold, dim, green, red, say, table, yellow } from "./terminal.ts";
+import { bold, dim, green, plain, red, say, table, yellow } from "./terminal.ts";
 
 export interface PrintOptions {
   /** As many of the newest epochs; all by default. */
@@ -68,9 +68,6 @@ function keyText({ publicKey, role }: KeyDelta, fullKeys: boolean | undefined): 
   const digits = publicKey.length === 130 ? publicKey.slice(2) : publicKey;
   return `${digits.slice(0, 16)}…`;
 }
-
-/** Whoever signs an announcement must not be able to write over a terminal. */
-const plain = (text: string): string => text.replaceAll(/\p{C}/gu, "\ufffd");
 
 const use = ({ role, site }: KeyRole): string => (site === undefined ? role : `${role} ${site}`);
 

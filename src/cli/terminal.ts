@@ -22,6 +22,9 @@ export const green: (text: string) => string = colour(32);
 export const yellow: (text: string) => string = colour(33);
 export const dim: (text: string) => string = colour(2);
 
+/** Text of strangers on one line, which must not write over a terminal. */
+export const plain = (text: string): string => text.replaceAll(/\p{C}/gu, "\ufffd");
+
 /** Aligned columns; the heading is bold, cells may carry colour. */
 export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [heading.map(bold), ...rows];
@@ -57,8 +60,10 @@ export function exitCode(error: unknown): number {
 
 /** `strongroom: message`, then the hint. Causes are shown only where they are errors of ours. */
 export function printError(error: unknown): void {
-  say(`strongroom: ${error instanceof Error ? error.message : String(error)}`);
+  // Messages have lines, and quote what others sent.
+  const lines = (text: string): string => text.split("\n").map(plain).join("\n");
+  say(`strongroom: ${lines(error instanceof Error ? error.message : String(error))}`);
   if (!isStrongroomError(error)) return;
-  if (isStrongroomError(error.cause)) say(`  because: ${error.cause.message}`);
-  if (error.hint) say(`hint: ${error.hint}`);
+  if (isStrongroomError(error.cause)) say(`  because: ${lines(error.cause.message)}`);
+  if (error.hint) say(`hint: ${lines(error.hint)}`);
 }

@@ -1,0 +1,21 @@
+/** What commands write for people. */
+import { afterEach, expect, test, vi } from "vitest";
+import { StrongroomError } from "../../src/base/errors.ts";
+import { printError } from "../../src/cli/terminal.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+test("an error that quotes a stranger does not write over the terminal, and keeps its lines", () => {
+  let written = "";
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+    written += text;
+    return true;
+  });
+  const cause = new StrongroomError("decode-failed", "fleet \u009b2Jx");
+  printError(
+    new StrongroomError("unavailable", "two lines:\n\u001b[2J\u202eevil", { cause, hint: "ask\u0007 again" }),
+  );
+  expect(written).toBe(
+    "strongroom: two lines:\n\ufffd[2J\ufffdevil\n  because: fleet \ufffd2Jx\nhint: ask\ufffd again\n",
+  );
+});
