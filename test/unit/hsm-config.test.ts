@@ -3,6 +3,8 @@ import { accessSync, constants, existsSync, readdirSync, readFileSync } from "no
 import { basename, dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { loadAuditorConfig } from "../../src/auditor/config.ts";
+import { loadWitnessConfig } from "../../src/auditor/witness-config.ts";
 import { loadFleetConfig } from "../../src/cli/fleet-config.ts";
 import { holderSets } from "../../src/keys/holder-sets.ts";
 import { loadServiceConfig } from "../../src/service/config.ts";
@@ -159,31 +161,72 @@ test("etcd runs in containers as it does under systemd", () => {
   }
 });
 
-describe("the unit of a site", () => {
-  const unit = read(join(ROOT, "systemd/strongroom.service"));
+const UNITS = [
+  {
+    name: "strongroom",
+    config: () => loadServiceConfig(join(ROOT, "sites/example-site.yaml")),
+    command: "serve --config /etc/strongroom/site.yaml",
+    pin: "/etc/strongroom/pin",
+  },
+  {
+    name: "strongroom-auditor",
+    config: () => loadAuditorConfig(join(ROOT, "auditor")),
+    command: "auditor serve --data /var/lib/strongroom-auditor",
+    pin: "/etc/strongroom/auditor-pin",
+  },
+  {
+    name: "strongroom-witness",
+    config: () => loadWitnessConfig(join(ROOT, "auditor")),
+    command: "witness serve --data /var/lib/strongroom-witness",
+    pin: "/etc/strongroom/witness-pin",
+  },
+] as const;
+
+describe.each(UNITS)("the unit $name", ({ name, config, command, pin }) => {
+  const unit = read(join(ROOT, `systemd/${name}.service`));
+  const documents = read(join(ROOT, "systemd/README.md"));
   const setting = (key: string): string => new RegExp(`^${key}=(.*)$`, "m").exec(unit)?.[1] ?? "";
 
   test("waits as long as the service may need to drain", () => {
-    const { drain, token } = loadServiceConfig(join(ROOT, "sites/example-site.yaml"));
+    const { drain, token } = config();
     const most = drain.noticeMs + drain.deadlineMs + token.deadlineMs + 10_000;
     expect(unit).toContain(`${most / 1_000} s as they are by default`);
     expect(Number(setting("TimeoutStopSec"))).toBeGreaterThan(most / 1_000);
   });
 
   test("starts what is built, and leaves configuration mistakes alone", () => {
-    const [, program = "", command] =
-      /^\/usr\/bin\/node \/opt\/strongroom\/dist\/(\S+)\.js (\w+) --config /.exec(setting("ExecStart")) ?? [];
+    const [, program = "", started] =
+      /^\/usr\/bin\/node \/opt\/strongroom\/dist\/(\S+)\.js (.*)$/.exec(setting("ExecStart")) ?? [];
     expect(existsSync(`src/${program}.ts`)).toBe(true);
-    expect(command).toBe("serve");
+    expect(started).toBe(command);
     expect(setting("RestartPreventExitStatus")).toBe("2");
   });
 
+  test("has its files where it may write, in nobody else's name", () => {
+    expect(setting("StateDirectory")).toBe(name);
+    expect([setting("User"), setting("Group")]).toEqual([name, name]);
+    expect(documents).toContain(`${name}.service`);
+  });
+
   test("hands the PIN over under the name that the documents give", () => {
-    const [name, source] = setting("LoadCredential").split(":");
-    expect(source).toBe("/etc/strongroom/pin");
-    const uri = `pin-source=file:/run/credentials/strongroom.service/${name}`;
-    expect(unit).toContain(uri);
-    expect(read(join(ROOT, "systemd/README.md"))).toContain(uri);
+    const [credential, file] = setting("LoadCredential").split(":");
+    expect(file).toBe(pin);
+    const source = (of: string): string => `pin-source=file:/run/credentials/${of}.service/${credential}`;
+    expect(unit).toContain(source(name));
+    // The witness is set up as the auditor is.
+    expect(documents).toContain(source(name.replace("witness", "auditor")));
+    expect(documents).toContain(basename(pin));
+  });
+
+  test("is confined as the vault is", () => {
+    const confinement = (text: string): readonly string[] =>
+      text
+        .split("\n")
+        .filter((line) =>
+          /^(?:No|Private|Protect|Restrict|Capab|Ambient|System|Lock|Memory|Limit|UMask)/.test(line),
+        );
+    expect(confinement(unit)).toEqual(confinement(read(join(ROOT, "systemd/strongroom.service"))));
+    expect(confinement(unit).length).toBeGreaterThan(20);
   });
 });
 
