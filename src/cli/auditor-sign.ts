@@ -3,16 +3,14 @@
  * the same checks, the same files, the same anchor.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { openAuditor } from "../auditor/auditor.ts";
-import { loadAuditorConfig } from "../auditor/config.ts";
 import type { AuditedNamespace } from "../auditor/namespace.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { EVIDENCE_FILE } from "../ceremony/evidence-files.ts";
 import { readEvidenceFiles } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
 import { decodeAnnouncement } from "../wire/announcement.ts";
+import { readFileBytes, withNamespace } from "./auditor-files.ts";
 import { dataOption } from "./auditor-serve.ts";
 import { printJson, say } from "./terminal.ts";
 
@@ -24,14 +22,6 @@ interface SignOptions {
   readonly dryRun?: boolean;
 }
 
-function read(path: string): Uint8Array {
-  try {
-    return Uint8Array.from(readFileSync(path));
-  } catch (cause) {
-    throw new StrongroomError("file-failed", `cannot read ${path}`, { cause });
-  }
-}
-
 async function handIn(namespace: AuditedNamespace, dir: string): Promise<void> {
   const files = readEvidenceFiles(dir);
   const list = files.get(EVIDENCE_FILE)?.bytes;
@@ -41,22 +31,16 @@ async function handIn(namespace: AuditedNamespace, dir: string): Promise<void> {
     });
   const id = createHash("sha256").update(openEvidence(list).envelope.payload).digest("hex");
   for (const [path, { bytes }] of files)
-    await namespace.putEvidence(id, path, bytes ?? read(`${dir}/${path}`));
+    await namespace.putEvidence(id, path, bytes ?? readFileBytes(`${dir}/${path}`));
   say(`evidence ${id}: ${files.size} files`);
 }
 
 async function sign(options: SignOptions): Promise<void> {
-  const bytes = read(options.announcement);
+  const bytes = readFileBytes(options.announcement);
   const announcement = decodeAnnouncement(bytes);
   const digest = createHash("sha256").update(bytes).digest("hex");
-  const auditor = await openAuditor(loadAuditorConfig(options.data));
-  try {
-    const name = options.namespace ?? announcement.namespace;
-    const namespace = auditor.namespaces.get(name);
-    if (!namespace)
-      throw new StrongroomError("usage", `this auditor has no namespace ${name}`, {
-        hint: `it has: ${[...auditor.namespaces.keys()].join(", ")}`,
-      });
+  const name = options.namespace ?? announcement.namespace;
+  await withNamespace(options.data, name, async (namespace) => {
     for (const dir of options.evidence ?? []) await handIn(namespace, dir);
     await namespace.putAnnouncement(digest, bytes);
     const { epoch } = announcement;
@@ -68,9 +52,7 @@ async function sign(options: SignOptions): Promise<void> {
     const audit = await namespace.audit(epoch, digest);
     say(`epoch ${epoch} of ${name} is signed; the operator countersigns it next`);
     printJson(audit);
-  } finally {
-    await auditor.close();
-  }
+  });
 }
 
 /** The command, for auditor.ts. */

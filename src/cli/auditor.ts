@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { exportCommand } from "./auditor-export.ts";
 import { initCommand, rotateCommand } from "./auditor-init.ts";
+import { logCommand } from "./auditor-log.ts";
 import { serveCommand } from "./auditor-serve.ts";
 import { signCommand } from "./auditor-sign.ts";
 
@@ -13,5 +14,6 @@ export function auditorCommand(): Command {
     .addCommand(rotateCommand())
     .addCommand(serveCommand())
     .addCommand(signCommand())
+    .addCommand(logCommand())
     .addCommand(exportCommand());
 }

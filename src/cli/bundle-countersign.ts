@@ -154,7 +154,7 @@ async function run(options: CountersignOptions): Promise<void> {
     const out = options.out ?? `countersignature-${epoch}.json`;
     await writeOnce(out, utf8(`${JSON.stringify(request, null, 2)}\n`));
     say(`written to ${out}`);
-    say("hint: the auditor logs the epoch when it has this: strongroom bundle countersign --auditor URL …");
+    say("hint: the auditor logs the epoch when it has this: strongroom auditor log --countersignature FILE");
     if (options.json) printJson({ ...request, file: out });
     return;
   }

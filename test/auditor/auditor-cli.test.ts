@@ -77,12 +77,15 @@ async function rollOut(epoch: number, change: Parameters<typeof announce>[4] = {
   expect(error, stderr).toBeUndefined();
   const audit = JSON.parse(stdout) as Audit;
   newest = digest;
-  await withAuditor(async ({ namespaces }) => {
-    const namespace = namespaces.get(NAMESPACE);
-    const auditors = namespace?.config.keys.audit ?? [];
-    const key = auditors.find(({ publicKey }) => Number.parseInt(publicKey.slice(-2), 16) === audit.key_id);
-    await namespace?.countersign(world.operator.countersign(audit, key?.publicKey ?? ""));
-  });
+  const auditors = world.config().namespaces.find(({ name }) => name === NAMESPACE)?.keys.audit ?? [];
+  const key = auditors.find(({ publicKey }) => Number.parseInt(publicKey.slice(-2), 16) === audit.key_id);
+  const request = join(world.home, `countersignature-${epoch}.json`);
+  writeFileSync(request, JSON.stringify(world.operator.countersign(audit, key?.publicKey ?? "")));
+  const logged = await run(
+    ...["log", "--data", world.dir, "--namespace", NAMESPACE, "--countersignature", request],
+  );
+  expect(logged.error, logged.stderr).toBeUndefined();
+  expect(JSON.parse(logged.stdout)).toMatchObject({ audit });
   return audit;
 }
 
@@ -176,6 +179,22 @@ describe("sign", () => {
     const file = join(world.home, "1.json");
     const again = await run("sign", "--data", world.dir, "--announcement", file);
     expect(JSON.parse(again.stdout)).toMatchObject({ epoch: 1, digest: newest });
+  });
+});
+
+describe("log", () => {
+  test("refuses what is no countersignature, or not of the operator, and answers again as before", async () => {
+    const file = join(world.home, "refused.json");
+    const log = () =>
+      run(...["log", "--data", world.dir, "--namespace", NAMESPACE, "--countersignature", file]);
+    writeFileSync(file, "{}");
+    expect((await log()).error).toMatchObject({ code: "decode-failed" });
+    const genuine = readFileSync(join(world.home, "countersignature-1.json"), "utf8");
+    const request = JSON.parse(genuine) as { countersignature: string };
+    writeFileSync(file, JSON.stringify({ ...request, countersignature: "00".repeat(64) }));
+    expect((await log()).stdout).not.toContain("00".repeat(64));
+    writeFileSync(file, genuine);
+    expect(JSON.parse((await log()).stdout)).toMatchObject({ audit: { epoch: 1 } });
   });
 });
 
