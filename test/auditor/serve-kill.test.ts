@@ -33,7 +33,7 @@ import {
 const { STRONGROOM_ALL_POINTS, STRONGROOM_TEST_POINT, STRONGROOM_TEST_SEED } = process.env;
 const SEED = Number(STRONGROOM_TEST_SEED ?? Date.now() % 1_000_000);
 /** Of a run of the suite; one of each part of the list, which goes from the first to the last step. */
-const SAMPLE = 4;
+const SAMPLE = 3;
 /** Rounds; most of each is the start of a process. */
 const AT_ONCE = 3;
 const HEADER = "x-test-kill";
