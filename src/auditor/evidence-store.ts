@@ -10,7 +10,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { EVIDENCE_FILE, isEvidencePath } from "../ceremony/evidence-files.ts";
 import { readEvidenceFiles } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
-import { encodeJson } from "../ceremony/json-bytes.ts";
+import { encodeJson } from "../wire/json.ts";
 import { auditorRefused } from "./announcement-rules.ts";
 import { makeFolder, moveFolder, writeDurably } from "./durable-file.ts";
 

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { fromHex, fromUtf8 } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
-import { decodeJson, encodeJson } from "../ceremony/json-bytes.ts";
+import { decodeJson } from "../ceremony/json-bytes.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import type { Audit } from "../wire/audit.ts";
 import {
@@ -20,6 +20,7 @@ import {
   logEntry,
   MAX_BUNDLE_BYTES,
 } from "../wire/bundle.ts";
+import { encodeJson } from "../wire/json.ts";
 import type { HeadAnchor } from "./anchor.ts";
 import {
   type AuditedEpoch,

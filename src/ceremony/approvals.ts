@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { encodeJson } from "../wire/json.ts";
 import {
   decodeEnvelope,
   type Envelope,
@@ -15,7 +16,7 @@ import {
   payloadTypeOf,
   signEnvelope,
 } from "./dsse.ts";
-import { decodeJson, encodeJson } from "./json-bytes.ts";
+import { decodeJson } from "./json-bytes.ts";
 import type { CeremonyMode, CeremonyPlan, PlannedOfficer } from "./plan.ts";
 
 const APPROVAL_PAYLOAD: string = payloadTypeOf("plan-approval");

@@ -12,7 +12,8 @@ import { z } from "zod";
 import { concat, toBase64Url, toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
-import { decodeJson, encodeJson } from "./json-bytes.ts";
+import { encodeJson } from "../wire/json.ts";
+import { decodeJson } from "./json-bytes.ts";
 
 export interface Envelope {
   /** Media type of the payload. */

@@ -4,9 +4,10 @@
  */
 import { z } from "zod";
 import { StrongroomError } from "../base/errors.ts";
+import { encodeJson } from "../wire/json.ts";
 import { decodeEnvelope, type Envelope } from "./dsse.ts";
 import { EVIDENCE_FILE, type EvidenceFiles, isEvidencePath } from "./evidence-files.ts";
-import { decodeJson, encodeJson } from "./json-bytes.ts";
+import { decodeJson } from "./json-bytes.ts";
 import type { CeremonyKind, CeremonyMode, CeremonyPlan } from "./plan.ts";
 
 const IN_TOTO_PAYLOAD = "application/vnd.in-toto+json";

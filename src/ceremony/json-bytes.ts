@@ -3,15 +3,12 @@
  * refused even where it says the same, so that two files that mean one thing have one hash.
  */
 import type { z } from "zod";
-import { equal, fromUtf8, utf8 } from "../base/bytes.ts";
+import { equal, fromUtf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { encodeJson } from "../wire/json.ts";
 
 /** Far above the largest file of a ceremony (the packages of a fleet of seven). */
 export const MAX_JSON_BYTES: number = 8 * 2 ** 20;
-
-export function encodeJson(value: unknown): Uint8Array {
-  return utf8(`${JSON.stringify(value, null, 2)}\n`);
-}
 
 /**
  * @param what for the error: what the bytes should be

@@ -6,8 +6,9 @@
  */
 import { z } from "zod";
 import { StrongroomError } from "../base/errors.ts";
+import { encodeJson } from "../wire/json.ts";
 import { payloadTypeOf } from "./dsse.ts";
-import { decodeJson, encodeJson } from "./json-bytes.ts";
+import { decodeJson } from "./json-bytes.ts";
 import { type ActionOutputs, OUTPUT_SCHEMAS } from "./outputs.ts";
 import type { CeremonyMode } from "./plan.ts";
 import type { ActionName } from "./steps.ts";

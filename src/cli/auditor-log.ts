@@ -4,8 +4,7 @@
  */
 import { Command } from "commander";
 import { type CountersignRequest, countersignRequestSchema } from "../auditor/namespace.ts";
-import { fromUtf8 } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
+import { type JsonFormat, parseJson } from "../wire/json.ts";
 import { readFileBytes, withNamespace } from "./auditor-files.ts";
 import { dataOption } from "./auditor-serve.ts";
 import { printJson, say } from "./terminal.ts";
@@ -16,24 +15,15 @@ interface LogOptions {
   readonly countersignature: string;
 }
 
-/** @throws decode-failed */
-function decodeRequest(bytes: Uint8Array, path: string): CountersignRequest {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw new StrongroomError("decode-failed", `${path} is not JSON`, { cause });
-  }
-  const result = countersignRequestSchema.safeParse(value);
-  if (result.success) return result.data;
-  throw new StrongroomError("decode-failed", `${path} is no countersignature`, {
-    cause: result.error,
-    hint: "`strongroom bundle countersign --out FILE` writes one",
-  });
-}
+const COUNTERSIGNATURE: JsonFormat<CountersignRequest> = {
+  what: "countersignature",
+  schema: countersignRequestSchema,
+  code: "decode-failed",
+  hint: "`strongroom bundle countersign --out FILE` writes one",
+};
 
 async function log({ data, namespace: name, countersignature }: LogOptions): Promise<void> {
-  const request = decodeRequest(readFileBytes(countersignature), countersignature);
+  const request = parseJson(readFileBytes(countersignature), COUNTERSIGNATURE);
   await withNamespace(data, name, async (namespace) => {
     const bundle = await namespace.countersign(request);
     say(`epoch ${request.epoch} is in the log; its bundle goes to the operator and to every mirror`);

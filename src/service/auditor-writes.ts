@@ -6,10 +6,11 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { Express, Request, Response } from "express";
 import { z } from "zod";
 import { type AuditedNamespace, countersignRequestSchema } from "../auditor/namespace.ts";
-import { fromHex, fromUtf8 } from "../base/bytes.ts";
+import { fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { MAX_ANNOUNCEMENT_BYTES, sha256Hex } from "../wire/announcement.ts";
 import { encodeBundle } from "../wire/bundle.ts";
+import { parseJson } from "../wire/json.ts";
 import { type Namespaces, namespaceOf } from "./auditor-reads.ts";
 import { readBody } from "./body.ts";
 import { wrongMethod } from "./pages.ts";
@@ -36,16 +37,7 @@ function requireOperator(namespace: AuditedNamespace, request: Request): void {
 /** @throws invalid-request */
 async function readJson<T>(request: Request, schema: z.ZodType<T>): Promise<T> {
   const bytes = await readBody(request, MAX_REQUEST_BYTES);
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw new StrongroomError("invalid-request", "the body is not JSON", { cause });
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new StrongroomError("invalid-request", `${issue?.path.join(".")}: ${issue?.message}`);
+  return parseJson(bytes, { what: "body", schema, code: "invalid-request" });
 }
 
 /** Everything of an error of ours but its cause; of a bug, nothing. */

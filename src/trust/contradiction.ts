@@ -4,13 +4,14 @@
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { z } from "zod";
-import { equal, fromHex, fromUtf8, toHex, utf8 } from "../base/bytes.ts";
+import { equal, fromHex, toHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import type { Checkpoint } from "../merkle/checkpoint.ts";
 import { rootOf } from "../merkle/tree.ts";
 import { NAMESPACE_PATTERN, sha256Hex } from "../wire/announcement.ts";
 import { type Audit, auditSchema } from "../wire/audit.ts";
 import { type Bundle, bundleSchema, encodeBundle, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
+import { encodeJson, parseJson } from "../wire/json.ts";
 import type { Pins } from "./pins.ts";
 import { refused } from "./refusal.ts";
 import { type VerifiedEpoch, verifyAudit, verifyBundle, verifyLogHead } from "./verify-bundle.ts";
@@ -41,7 +42,7 @@ export interface Contradiction {
 
 /** JSON, the same for the same contradiction. */
 export function encodeContradiction(contradiction: Contradiction): Uint8Array {
-  return utf8(`${JSON.stringify(contradiction, null, 2)}\n`);
+  return encodeJson(contradiction);
 }
 
 /** A name for its file: the same one each time that it is found. */
@@ -72,19 +73,12 @@ const schema: z.ZodType<Contradiction> = z.strictObject({
 
 /** @throws decode-failed */
 export function decodeContradiction(bytes: Uint8Array): Contradiction {
-  const invalid = (why: string, cause?: unknown): StrongroomError =>
-    new StrongroomError("decode-failed", `the proof ${why}`, { cause });
-  if (bytes.length > MAX_CONTRADICTION_BYTES) throw invalid("is too large");
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw invalid("is not JSON", cause);
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw invalid(`is none: ${issue?.path.join(".")}: ${issue?.message}`);
+  return parseJson(bytes, {
+    what: "proof",
+    schema,
+    code: "decode-failed",
+    maxBytes: MAX_CONTRADICTION_BYTES,
+  });
 }
 
 /** What was signed, as far as each kind of exhibit says. */

@@ -1,8 +1,7 @@
 /** What an app ships and a visitor enters: whom to believe about fleets. Everything else is learnt from these. */
 import { z } from "zod";
-import { fromUtf8, utf8 } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
 import { type AnnouncedKeys, announcedKeysSchema, NAMESPACE_PATTERN } from "../wire/announcement.ts";
+import { encodeJson, parseJson } from "../wire/json.ts";
 
 export interface Pins {
   readonly type: "strongroom/pins/v1";
@@ -34,20 +33,10 @@ const schema: z.ZodType<Pins> = z
   });
 
 export function encodePins(pins: Pins): Uint8Array {
-  return utf8(`${JSON.stringify(pins, null, 2)}\n`);
+  return encodeJson(pins);
 }
 
 /** @throws config-invalid */
 export function decodePins(bytes: Uint8Array): Pins {
-  if (bytes.length > MAX_PINS_BYTES) throw new StrongroomError("config-invalid", "the pins are too large");
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw new StrongroomError("config-invalid", "the pins are not JSON", { cause });
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new StrongroomError("config-invalid", `pins: ${issue?.path.join(".")}: ${issue?.message}`);
+  return parseJson(bytes, { what: "pins", schema, code: "config-invalid", maxBytes: MAX_PINS_BYTES });
 }

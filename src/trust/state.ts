@@ -4,8 +4,8 @@
  * No I/O: apps and monitors store the JSON.
  */
 import { z } from "zod";
-import { fromUtf8, toHex, utf8 } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
+import { toHex, utf8 } from "../base/bytes.ts";
+import type { StrongroomError } from "../base/errors.ts";
 import {
   type AnnouncedKeys,
   type Announcement,
@@ -15,6 +15,7 @@ import {
   sha256Hex,
 } from "../wire/announcement.ts";
 import { type Bundle, bundleSchema, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
+import { encodeJson, parseJson } from "../wire/json.ts";
 import type { Pins } from "./pins.ts";
 import { type Refusal, refusalOf, refused } from "./refusal.ts";
 import type { VerifiedEpoch } from "./verify-bundle.ts";
@@ -188,25 +189,16 @@ const schema: z.ZodType<TrustState> = z
   });
 
 export function encodeTrustState(state: TrustState): Uint8Array {
-  return utf8(`${JSON.stringify(state, null, 2)}\n`);
+  return encodeJson(state);
 }
 
 /** Only from where nobody else writes: what is in it is believed. @throws decode-failed */
 export function decodeTrustState(bytes: Uint8Array): TrustState {
-  const invalid = (message: string, cause?: unknown): StrongroomError =>
-    new StrongroomError("decode-failed", `the trust state ${message}`, {
-      cause,
-      hint: "keep the file for its proofs, then begin again without it: the pins are enough",
-    });
-  if (bytes.length > MAX_STATE_BYTES) throw invalid("is too large");
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw invalid("is not JSON", cause);
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw invalid(`is damaged: ${issue?.path.join(".")}: ${issue?.message}`);
+  return parseJson(bytes, {
+    what: "trust state",
+    schema,
+    code: "decode-failed",
+    maxBytes: MAX_STATE_BYTES,
+    hint: "keep the file for its proofs, then begin again without it: the pins are enough",
+  });
 }

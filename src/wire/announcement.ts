@@ -4,8 +4,7 @@
  * before it, so that the chain can be followed and no digest comes twice.
  */
 import { z } from "zod";
-import { fromUtf8, utf8 } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
+import { encodeJson, parseJson } from "./json.ts";
 import { type Manifest, manifestSchema } from "./manifest.ts";
 
 /** active: new registrations go there. draining: recoveries only, clients move on. revoked: never to be used again. */
@@ -100,21 +99,15 @@ const schema: z.ZodType<Announcement> = z
   });
 
 export function encodeAnnouncement(announcement: Announcement): Uint8Array {
-  return utf8(`${JSON.stringify(announcement, null, 2)}\n`);
+  return encodeJson(announcement);
 }
 
 /** @throws decode-failed */
 export function decodeAnnouncement(bytes: Uint8Array): Announcement {
-  if (bytes.length > MAX_ANNOUNCEMENT_BYTES)
-    throw new StrongroomError("decode-failed", "the announcement is too large");
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw new StrongroomError("decode-failed", "the announcement is not JSON", { cause });
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new StrongroomError("decode-failed", `announcement: ${issue?.path.join(".")}: ${issue?.message}`);
+  return parseJson(bytes, {
+    what: "announcement",
+    schema,
+    code: "decode-failed",
+    maxBytes: MAX_ANNOUNCEMENT_BYTES,
+  });
 }

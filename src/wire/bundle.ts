@@ -3,10 +3,10 @@
  * parts are only as good as src/trust finds them to be.
  */
 import { z } from "zod";
-import { concat, framed, fromHex, fromUtf8, uintBE, utf8 } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
+import { concat, framed, fromHex, uintBE, utf8 } from "../base/bytes.ts";
 import { MAX_ANNOUNCEMENT_BYTES } from "./announcement.ts";
 import { type Audit, auditSchema } from "./audit.ts";
+import { encodeJson, parseJson } from "./json.ts";
 
 export interface Bundle {
   readonly type: "strongroom/validation-bundle/v1";
@@ -33,22 +33,17 @@ export const bundleSchema: z.ZodType<Bundle> = z.strictObject({
 });
 
 export function encodeBundle(bundle: Bundle): Uint8Array {
-  return utf8(`${JSON.stringify(bundle, null, 2)}\n`);
+  return encodeJson(bundle);
 }
 
 /** @throws decode-failed */
 export function decodeBundle(bytes: Uint8Array): Bundle {
-  if (bytes.length > MAX_BUNDLE_BYTES) throw new StrongroomError("decode-failed", "the bundle is too large");
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw new StrongroomError("decode-failed", "the bundle is not JSON", { cause });
-  }
-  const result = bundleSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new StrongroomError("decode-failed", `bundle: ${issue?.path.join(".")}: ${issue?.message}`);
+  return parseJson(bytes, {
+    what: "bundle",
+    schema: bundleSchema,
+    code: "decode-failed",
+    maxBytes: MAX_BUNDLE_BYTES,
+  });
 }
 
 /** What the operator's token countersigns: the auditor's signature, by whom and of what. */

@@ -3,8 +3,8 @@
  * exact bytes and never by a re-serialisation.
  */
 import { z } from "zod";
-import { fromUtf8, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { encodeJson, parseJson } from "./json.ts";
 
 export type ManifestRole = "identity" | "session" | "ake";
 
@@ -109,21 +109,12 @@ export const manifestSchema: z.ZodType<Manifest> = shape.superRefine(({ sites, k
 });
 
 export function encodeManifest(manifest: Manifest): Uint8Array {
-  return utf8(`${JSON.stringify(manifest, null, 2)}\n`);
+  return encodeJson(manifest);
 }
 
 /** @throws manifest-invalid */
 export function decodeManifest(bytes: Uint8Array): Manifest {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch (cause) {
-    throw new StrongroomError("manifest-invalid", "the manifest is not JSON", { cause });
-  }
-  const result = manifestSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new StrongroomError("manifest-invalid", `manifest: ${issue?.path.join(".")}: ${issue?.message}`);
+  return parseJson(bytes, { what: "manifest", schema: manifestSchema, code: "manifest-invalid" });
 }
 
 /** The sites that have not been retired, with their places among all. */

@@ -6,7 +6,6 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { fromHex, toHex, utf8 } from "../../src/base/bytes.ts";
-import { encodeJson } from "../../src/ceremony/json-bytes.ts";
 import { keyId } from "../../src/crypto/key-id.ts";
 import { formatCheckpoint } from "../../src/merkle/checkpoint.ts";
 import { EMPTY_EDGE, grow, type LogEdge } from "../../src/merkle/growth.ts";
@@ -26,6 +25,7 @@ import {
 } from "../../src/wire/announcement.ts";
 import { auditOf } from "../../src/wire/audit.ts";
 import { type Bundle, encodeBundle, logEntry } from "../../src/wire/bundle.ts";
+import { encodeJson } from "../../src/wire/json.ts";
 import { encodeManifest, type Manifest, type ManifestKey } from "../../src/wire/manifest.ts";
 import { EdSigner, OperatorSigner } from "./signers.ts";
 
