@@ -5,8 +5,9 @@
 import { Command } from "commander";
 import { type CountersignRequest, countersignRequestSchema } from "../auditor/namespace.ts";
 import { type JsonFormat, parseJson } from "../wire/json.ts";
-import { readFileBytes, withNamespace } from "./auditor-files.ts";
+import { withNamespace } from "./auditor-namespace.ts";
 import { dataOption } from "./auditor-serve.ts";
+import { readBytes } from "./bundle-files.ts";
 import { printJson, say } from "./terminal.ts";
 
 interface LogOptions {
@@ -23,7 +24,7 @@ const COUNTERSIGNATURE: JsonFormat<CountersignRequest> = {
 };
 
 async function log({ data, namespace: name, countersignature }: LogOptions): Promise<void> {
-  const request = parseJson(readFileBytes(countersignature), COUNTERSIGNATURE);
+  const request = parseJson(readBytes(countersignature, "the countersignature"), COUNTERSIGNATURE);
   await withNamespace(data, name, async (namespace) => {
     const bundle = await namespace.countersign(request);
     say(`epoch ${request.epoch} is in the log; its bundle goes to the operator and to every mirror`);

@@ -2,7 +2,6 @@
  * `strongroom auditor sign`: the same as an operator's request over HTTP, for auditors whose machine has no network:
  * the same checks, the same files, the same anchor.
  */
-import { createHash } from "node:crypto";
 import { Command } from "commander";
 import type { AuditedNamespace } from "../auditor/namespace.ts";
 import { StrongroomError } from "../base/errors.ts";
@@ -10,8 +9,9 @@ import { EVIDENCE_FILE } from "../ceremony/evidence-files.ts";
 import { readEvidenceFiles } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
 import { decodeAnnouncement } from "../wire/announcement.ts";
-import { readFileBytes, withNamespace } from "./auditor-files.ts";
+import { withNamespace } from "./auditor-namespace.ts";
 import { dataOption } from "./auditor-serve.ts";
+import { digestOf, readBytes } from "./bundle-files.ts";
 import { printJson, say } from "./terminal.ts";
 
 interface SignOptions {
@@ -29,16 +29,16 @@ async function handIn(namespace: AuditedNamespace, dir: string): Promise<void> {
     throw new StrongroomError("evidence-invalid", `${dir} has no ${EVIDENCE_FILE}`, {
       hint: "`strongroom evidence build` makes it, `strongroom ceremony sign` signs it",
     });
-  const id = createHash("sha256").update(openEvidence(list).envelope.payload).digest("hex");
+  const id = digestOf(openEvidence(list).envelope.payload);
   for (const [path, { bytes }] of files)
-    await namespace.putEvidence(id, path, bytes ?? readFileBytes(`${dir}/${path}`));
+    await namespace.putEvidence(id, path, bytes ?? readBytes(`${dir}/${path}`, "evidence"));
   say(`evidence ${id}: ${files.size} files`);
 }
 
 async function sign(options: SignOptions): Promise<void> {
-  const bytes = readFileBytes(options.announcement);
+  const bytes = readBytes(options.announcement, "the announcement");
   const announcement = decodeAnnouncement(bytes);
-  const digest = createHash("sha256").update(bytes).digest("hex");
+  const digest = digestOf(bytes);
   const name = options.namespace ?? announcement.namespace;
   await withNamespace(options.data, name, async (namespace) => {
     for (const dir of options.evidence ?? []) await handIn(namespace, dir);

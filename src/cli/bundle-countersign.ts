@@ -2,6 +2,7 @@
  * `strongroom bundle countersign`: the operator's token says that what the auditor signed is the operator's own. Everything
  * is verified first; after it there is no way back, as the log never forgets.
  */
+
 import { createHash } from "node:crypto";
 import { Command } from "commander";
 import { equal, toHex, utf8 } from "../base/bytes.ts";
@@ -15,6 +16,7 @@ import { verifyAnnounced, verifyBundle } from "../trust/verify-bundle.ts";
 import { type AnnouncedKeys, type Announcement, decodeAnnouncement } from "../wire/announcement.ts";
 import type { Audit } from "../wire/audit.ts";
 import { countersignatureMessage } from "../wire/bundle.ts";
+import { encodeJson } from "../wire/json.ts";
 import { auditorAt, decodeAudit } from "./auditor-exchange.ts";
 import { changesBetween } from "./bundle-changes.ts";
 import { readBundle, readBytes, writeOnce } from "./bundle-files.ts";
@@ -152,7 +154,7 @@ async function run(options: CountersignOptions): Promise<void> {
   say(`countersigned under ${request.operatorKey.slice(0, 16)}…`);
   if (options.auditor === undefined || options.operatorToken === undefined) {
     const out = options.out ?? `countersignature-${epoch}.json`;
-    await writeOnce(out, utf8(`${JSON.stringify(request, null, 2)}\n`));
+    await writeOnce(out, encodeJson(request));
     say(`written to ${out}`);
     say("hint: the auditor logs the epoch when it has this: strongroom auditor log --countersignature FILE");
     if (options.json) printJson({ ...request, file: out });

@@ -1,4 +1,5 @@
-/** What the `bundle` commands read and write: files, and the places where published bundles lie. */
+/** What the `bundle` and `auditor` commands read and write: files, and the places where published bundles lie. */
+import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,6 +11,11 @@ import { type Bundle, decodeBundle, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
 import { fileFailed } from "./client-run.ts";
 
 const TIMEOUT_MS = 15_000;
+
+/** SHA-256, hex: what announcements and evidence are known by. */
+export function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
 
 /** @throws file-failed */
 export function readBytes(path: string, what: string): Uint8Array {

@@ -1,5 +1,5 @@
 /** `strongroom bundle propose`: writes the announcement of the next epoch, and shows what it would change. */
-import { createHash } from "node:crypto";
+
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
@@ -14,10 +14,11 @@ import {
   encodeAnnouncement,
   type FleetStatus,
 } from "../wire/announcement.ts";
+import { encodeJson } from "../wire/json.ts";
 import { decodeManifest } from "../wire/manifest.ts";
 import { auditorAt, evidenceHash } from "./auditor-exchange.ts";
 import { changesBetween } from "./bundle-changes.ts";
-import { bundlePlace, readBundle, readBytes, readPins, writeOnce } from "./bundle-files.ts";
+import { bundlePlace, digestOf, readBundle, readBytes, readPins, writeOnce } from "./bundle-files.ts";
 import { printJson, say } from "./terminal.ts";
 
 interface ProposeOptions {
@@ -41,7 +42,6 @@ interface ProposeOptions {
 
 const DAY_MS = 86_400_000;
 const STATUSES: readonly FleetStatus[] = ["active", "draining", "revoked"];
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 interface Previous {
   readonly announcement: Announcement;
@@ -79,7 +79,7 @@ async function previousOf({
 
 function announcementIn(text: string): Previous {
   const bytes = utf8(text);
-  return { announcement: decodeAnnouncement(bytes), digest: sha256(bytes) };
+  return { announcement: decodeAnnouncement(bytes), digest: digestOf(bytes) };
 }
 
 /** `manifest.json=active`, or a known fleet's name in place of the file. @throws usage, manifest-invalid, file-failed */
@@ -94,7 +94,7 @@ function fleetOf(argument: string, known: ReadonlyMap<string, AnnouncedFleet>): 
   const old = known.get(what);
   if (old && !existsSync(what)) return { ...old, status };
   const bytes = readBytes(what, "the manifest");
-  const manifestSha256 = sha256(bytes);
+  const manifestSha256 = digestOf(bytes);
   const manifest = decodeManifest(bytes);
   const before = known.get(manifest.fleet);
   const evidence = before?.manifestSha256 === manifestSha256 ? before.evidenceSha256 : undefined;
@@ -108,7 +108,7 @@ function fleetOf(argument: string, known: ReadonlyMap<string, AnnouncedFleet>): 
 
 /** Of which fleet a folder's evidence is, its manifest says. @throws usage, evidence-invalid, file-failed */
 function withEvidence(fleets: Map<string, AnnouncedFleet>, dir: string): void {
-  const hash = sha256(readBytes(join(dir, "manifest.json"), "the manifest of the evidence"));
+  const hash = digestOf(readBytes(join(dir, "manifest.json"), "the manifest of the evidence"));
   const fleet = [...fleets.values()].find(({ manifestSha256 }) => manifestSha256 === hash);
   if (!fleet)
     throw new StrongroomError("usage", `the evidence in ${dir} is of none of the fleets`, {
@@ -172,7 +172,7 @@ async function propose(options: ProposeOptions): Promise<void> {
   const bytes = announcementOf(options, previous, Date.now());
   const announcement = decodeAnnouncement(bytes);
   const { epoch, namespace } = announcement;
-  const digest = sha256(bytes);
+  const digest = digestOf(bytes);
   say(`epoch ${epoch} of ${namespace}`);
   for (const line of changesBetween(previous?.announcement, announcement)) say(`  ${line}`);
   const file = options.out ?? `announcement-${epoch}.json`;
@@ -203,7 +203,7 @@ async function submit(
   await auditor.putAnnouncement(digest, bytes);
   const audit = await auditor.audit(epoch, digest);
   const file = join(dirname(proposed.file), `audit-${epoch}.json`);
-  await writeOnce(file, utf8(`${JSON.stringify(audit, null, 2)}\n`));
+  await writeOnce(file, encodeJson(audit));
   say(`the auditor has signed it: ${file}`);
   return file;
 }

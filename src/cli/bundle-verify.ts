@@ -16,7 +16,7 @@ import { type Announcement, decodeAnnouncement } from "../wire/announcement.ts";
 import { decodeBundle } from "../wire/bundle.ts";
 import { servingSites } from "../wire/manifest.ts";
 import { evidenceHash } from "./auditor-exchange.ts";
-import { bundlePlace, readBytes, readPins } from "./bundle-files.ts";
+import { bundlePlace, digestOf, readBytes, readPins } from "./bundle-files.ts";
 import { bold, dim, green, printJson, say, table, yellow } from "./terminal.ts";
 
 interface VerifyOptions {
@@ -25,8 +25,6 @@ interface VerifyOptions {
   readonly evidence?: readonly string[];
   readonly json?: boolean;
 }
-
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 function fleetTable({ fleets }: Announcement): string {
   return table(
@@ -52,7 +50,7 @@ async function checkEvidence({ fleets }: Announcement, dir: string): Promise<str
   const hash = evidenceHash(dir);
   const fleet = fleets.find(({ evidenceSha256 }) => evidenceSha256 === hash);
   if (!fleet) throw refused("evidence-mismatch", `${dir} is that of no announced fleet`);
-  const manifest = sha256(readBytes(join(dir, "manifest.json"), "the manifest of the evidence"));
+  const manifest = digestOf(readBytes(join(dir, "manifest.json"), "the manifest of the evidence"));
   if (manifest !== fleet.manifestSha256)
     throw refused("evidence-mismatch", `${dir} is of another manifest of ${fleet.manifest.fleet}`);
   const failed = failedClaims(await verifyEvidence(dir));

@@ -1,18 +1,8 @@
-/** What the auditor's commands for machines without a network share: the file that came, and whose it is. */
-import { readFileSync } from "node:fs";
+/** What the auditor's commands for machines without a network share: the namespace that a file is for. */
 import { type Auditor, openAuditor } from "../auditor/auditor.ts";
 import { loadAuditorConfig } from "../auditor/config.ts";
 import type { AuditedNamespace } from "../auditor/namespace.ts";
 import { StrongroomError } from "../base/errors.ts";
-
-/** @throws file-failed */
-export function readFileBytes(path: string): Uint8Array {
-  try {
-    return Uint8Array.from(readFileSync(path));
-  } catch (cause) {
-    throw new StrongroomError("file-failed", `cannot read ${path}`, { cause });
-  }
-}
 
 /** @throws usage */
 function namespaceOf({ namespaces }: Auditor, name: string | undefined): AuditedNamespace {
