@@ -12,7 +12,8 @@ export function pad(message: Uint8Array): Uint8Array {
 
 /** @throws decode-failed unless the padding is exactly what `pad` makes */
 export function unpad(padded: Uint8Array): Uint8Array {
-  const end = padded.findLastIndex((byte) => byte !== 0);
+  let end = padded.length - 1;
+  while (padded[end] === 0) end--;
   if (padded.length === 0 || padded.length % PADDING_BYTES !== 0 || padded[end] !== 0x80)
     throw new StrongroomError("decode-failed", "malformed padding");
   if (padded.length - end > PADDING_BYTES) throw new StrongroomError("decode-failed", "excess padding");
