@@ -5,6 +5,9 @@ import type { Site } from "../../test/support/service.ts";
 import { cli } from "../lib/show.ts";
 import { childrenOf, cpuSeconds, rssBytes } from "./processes.ts";
 
+/** As in hsm-config/systemd/strongroom.service. */
+const NODE_ARGS = ["--max-semi-space-size=8"] as const;
+
 export interface ServiceProcess {
   /** Of the service and its token workers together. */
   readonly rssBytes: () => number;
@@ -15,7 +18,7 @@ export interface ServiceProcess {
 
 /** Resolves when it is ready. */
 export async function serve(site: Site): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, [cli, "serve", "--config", site.configFile], {
+  const child = spawn(process.execPath, [...NODE_ARGS, cli, "serve", "--config", site.configFile], {
     stdio: ["ignore", "ignore", "inherit"],
     env: { ...process.env, ...site.hsm.env, NODE_ENV: "production" },
   });

@@ -48,23 +48,28 @@ ensure_apt() {
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
 usable_node() { command -v node >/dev/null && command -v npm >/dev/null && at_least "$(node -p process.versions.node)" "$node_floor"; }
 
-# Node: the machine's own if it is new enough, else Debian's, else a pinned one from the npm registry beside the project.
+# The pinned Node.js from the npm registry, beside the project; sets pinned_bin to the folder of its node and npm.
+pin_node() {
+  local arch dir="$state/node"
+  case "$(uname -m)" in x86_64) arch=x64 ;; aarch64) arch=arm64 ;; *) die "no Node.js $node_pin for $(uname -m)" "install Node.js $node_floor or newer" ;; esac
+  if [ "$("$dir/bin/node" --version 2>/dev/null)" != "v$node_pin" ] || [ ! -e "$dir/node_modules/npm/bin/npm-cli.js" ]; then
+    mkdir -p "$dir/bin"
+    run "Node.js $node_pin" npm install --prefix "$dir" --no-save --ignore-scripts "node-linux-$arch@$node_pin" "npm@$npm_pin"
+    ln -sf "../node_modules/node-linux-$arch/bin/node" "$dir/bin/node"
+    ln -sf "../node_modules/npm/bin/npm-cli.js" "$dir/bin/npm"
+  fi
+  pinned_bin="$dir/bin"
+}
+
+# Node: the machine's own if it is new enough, else Debian's, else the pinned one.
 ensure_node() {
   if ! usable_node; then
     ensure_apt nodejs npm
     hash -r
   fi
   if ! usable_node; then
-    local arch dir
-    case "$(uname -m)" in x86_64) arch=x64 ;; aarch64) arch=arm64 ;; *) die "no Node.js $node_floor for $(uname -m)" "install Node.js $node_floor or newer" ;; esac
-    dir="$state/node"
-    if [ ! -x "$dir/node_modules/node-linux-$arch/bin/node" ] || [ ! -e "$dir/node_modules/npm/bin/npm-cli.js" ]; then
-      mkdir -p "$dir/bin"
-      run "Node.js $node_pin" npm install --prefix "$dir" --no-save --ignore-scripts "node-linux-$arch@$node_pin" "npm@$npm_pin"
-    fi
-    ln -sf "../node_modules/node-linux-$arch/bin/node" "$dir/bin/node"
-    ln -sf "../node_modules/npm/bin/npm-cli.js" "$dir/bin/npm"
-    PATH="$dir/bin:$PATH"
+    pin_node
+    PATH="$pinned_bin:$PATH"
     export PATH
     hash -r
   fi

@@ -81,6 +81,24 @@ export function pointFromChord(
   return mod(y * y) === f1 ? { x: x1, y } : undefined;
 }
 
+interface PreparedKey {
+  readonly point: AffinePoint;
+  /** 1/(2·y). */
+  readonly inverse: bigint;
+}
+
+/** By the array itself, never written to: the fleet's ake key comes again with every recovery, a share's key does not. */
+const prepared = new WeakMap<Uint8Array, PreparedKey>();
+
+function prepare(publicKey: Uint8Array): PreparedKey {
+  const known = prepared.get(publicKey);
+  if (known) return known;
+  const point = toAffine(publicKey);
+  const key = { point, inverse: invert(2n * point.y) };
+  prepared.set(publicKey, key);
+  return key;
+}
+
 /**
  * k·P, uncompressed.
  *
@@ -94,7 +112,7 @@ export function recoverProduct(
   publicKey: Uint8Array,
   xs: readonly Uint8Array[],
 ): Uint8Array {
-  const known = toAffine(publicKey);
+  const { point: known, inverse } = prepare(publicKey);
   if (sameX(point, GENERATOR)) {
     toAffine(point);
     if (xs.length !== 0) throw new StrongroomError("internal", "k·(±G) needs no derivation");
@@ -105,7 +123,7 @@ export function recoverProduct(
   const [x1, x2] = xs;
   if (xs.length !== 2 || x1?.length !== 32 || x2?.length !== 32)
     throw new StrongroomError("token-failed", "the token did not answer with two x-coordinates");
-  const product = pointFromChord(known, toBigInt(x1), toBigInt(x2));
+  const product = pointFromChord(known, toBigInt(x1), toBigInt(x2), inverse);
   if (!product)
     throw new StrongroomError("token-failed", "the token's two x-coordinates do not fit together");
   return fromAffine(product);
