@@ -4,9 +4,9 @@ import { existsSync, readdirSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
+import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
 import { type Announcement, decodeAnnouncement, MAX_ANNOUNCEMENT_BYTES } from "../wire/announcement.ts";
 import { auditorRefused } from "./announcement-rules.ts";
-import { readIfThere, writeDurably } from "./durable-file.ts";
 
 export interface StoredAnnouncement {
   readonly announcement: Announcement;

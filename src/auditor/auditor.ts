@@ -2,11 +2,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
+import { makeFolder } from "../base/node/durable-file.ts";
 import { lockFile } from "../store/single-writer.ts";
 import type { TokenObserver } from "../token/pool.ts";
 import type { TokenHealth } from "../token/token.ts";
 import type { AuditorConfig, NamespaceConfig } from "./config.ts";
-import { makeFolder } from "./durable-file.ts";
 import { openLog } from "./log.ts";
 import { AuditedNamespace } from "./namespace.ts";
 import { auditKeyName, logKeyOf, signerKeys } from "./namespace-keys.ts";

@@ -9,13 +9,13 @@ import { join } from "node:path";
 import { z } from "zod";
 import { fromHex, toHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { writeDurably } from "../base/node/durable-file.ts";
 import { decodeJson } from "../ceremony/json-bytes.ts";
 import { sha256Hex } from "../wire/announcement.ts";
 import { type Audit, type AuditStatement, auditMessage, auditOf, auditSchema } from "../wire/audit.ts";
 import { encodeJson } from "../wire/json.ts";
 import type { Head, HeadAnchor } from "./anchor.ts";
 import { auditorRefused } from "./announcement-rules.ts";
-import { writeDurably } from "./durable-file.ts";
 import type { Signer } from "./signer.ts";
 
 /** What is about to be signed, and under which key. */

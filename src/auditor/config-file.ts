@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { parseDocument, stringify } from "yaml";
 import { utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { writeDurably } from "../base/node/durable-file.ts";
 import { type AuditorConfig, CONFIG_FILE, loadAuditorConfig } from "./config.ts";
-import { writeDurably } from "./durable-file.ts";
 import type { AuditorKey } from "./signing-service-config.ts";
 
 /** A namespace as the file has it; what is left out has a default. */

@@ -9,12 +9,12 @@ import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node
 import { join, relative, sep } from "node:path";
 import { equal, fromUtf8, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
 import { type Checkpoint, verifyCheckpoint } from "../merkle/checkpoint.ts";
 import { leafHash, rootOf } from "../merkle/tree.ts";
 import { MAX_ANNOUNCEMENT_BYTES } from "../wire/announcement.ts";
 import { decodeBundle, logEntry, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
 import type { AuditorConfig, NamespaceConfig } from "./config.ts";
-import { readIfThere, TEMPORARY, writeDurably } from "./durable-file.ts";
 import { logKeyOf } from "./namespace-keys.ts";
 import { publicDirOf } from "./places.ts";
 
@@ -38,7 +38,7 @@ function filesBelow(root: string, folder: string = root): readonly string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder).flatMap((name) => {
     const path = join(folder, name);
-    if (name.startsWith(".") || name.endsWith(TEMPORARY)) return [];
+    if (name.startsWith(".")) return [];
     const stat = lstatSync(path);
     if (stat.isDirectory()) return filesBelow(root, path);
     if (!stat.isFile()) throw new StrongroomError("file-failed", `${path} is neither a file nor a folder`);
@@ -48,7 +48,7 @@ function filesBelow(root: string, folder: string = root): readonly string[] {
 
 /** @returns whether the file was new @throws auditor-refused where another one is there */
 async function copyUnchanging(from: string, to: string): Promise<boolean> {
-  const bytes = await readIfThere(from, Number.POSITIVE_INFINITY);
+  const bytes = await readIfThere(from);
   // A partial tile goes when the full one is there, which is copied too.
   if (!bytes) return false;
   if (existsSync(to)) {

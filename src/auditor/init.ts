@@ -4,10 +4,10 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { toHex } from "../base/bytes.ts";
+import { toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { createPrivate, makeFolder } from "../base/node/durable-file.ts";
 import { provision, provisioned } from "../keys/provision.ts";
 import { readPublicKeys } from "../keys/public-keys.ts";
 import type { KeySpec } from "../keys/roles.ts";
@@ -16,7 +16,6 @@ import type { TokenSession } from "../token/session.ts";
 import type { Head } from "./anchor.ts";
 import { auditorRefused } from "./announcement-rules.ts";
 import type { AuditorConfig } from "./config.ts";
-import { makeFolder } from "./durable-file.ts";
 import { auditKeySpec, signerKeys } from "./namespace-keys.ts";
 import { stateDirOf } from "./places.ts";
 import { anchorLabel, openSigner } from "./signer.ts";
@@ -69,17 +68,7 @@ export function makeAuditKey(
  * @throws file-failed; usage where the file is there and is no token
  */
 export async function operatorToken(path: string): Promise<string> {
-  if (!existsSync(path)) {
-    const file = await open(path, "wx", 0o600).catch((cause: unknown) => {
-      throw new StrongroomError("file-failed", `cannot write ${path}`, { cause });
-    });
-    try {
-      await file.writeFile(`${randomBytes(32).toString("base64url")}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  }
+  if (!existsSync(path)) await createPrivate(path, utf8(`${randomBytes(32).toString("base64url")}\n`));
   if ((statSync(path).mode & 0o077) !== 0)
     throw new StrongroomError("usage", `${path} can be read by others`, { hint: `chmod 600 ${path}` });
   const token = readFileSync(path, "utf8").trim();

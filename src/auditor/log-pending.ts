@@ -5,9 +5,9 @@
 import { unlink } from "node:fs/promises";
 import { equal, framed, uintBE } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
 import { MAX_ENTRY_BYTES } from "../merkle/tiles.ts";
 import { HASH_BYTES } from "../merkle/tree.ts";
-import { readIfThere, writeDurably } from "./durable-file.ts";
 
 export interface Growth {
   /** Entries before and after. */

@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { readIfThere } from "../base/node/durable-file.ts";
 import { parseCheckpoint } from "../merkle/checkpoint.ts";
 import { logInvalid } from "../merkle/fault.ts";
 import { type LogEdge, readEdge } from "../merkle/growth.ts";
@@ -12,7 +13,6 @@ import { textOf } from "../merkle/lines.ts";
 import { MAX_NOTE_CHARACTERS, parseNote, type SignedNote } from "../merkle/note.ts";
 import type { TileReader } from "../merkle/tiles.ts";
 import type { Head } from "./anchor.ts";
-import { readIfThere } from "./durable-file.ts";
 
 /** The newest checkpoint's name below the log's prefix (C2SP tlog-tiles). */
 export const CHECKPOINT = "checkpoint";

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { fromHex, fromUtf8 } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
 import { decodeJson } from "../ceremony/json-bytes.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import type { Audit } from "../wire/audit.ts";
@@ -32,7 +33,6 @@ import {
 import { Announcements } from "./announcements.ts";
 import { Audits, type SignedAudit } from "./audits.ts";
 import type { NamespaceConfig } from "./config.ts";
-import { readIfThere, writeDurably } from "./durable-file.ts";
 import { checkEvidence } from "./evidence-check.ts";
 import { EvidenceStore } from "./evidence-store.ts";
 import type { AuditPolicy } from "./policy.ts";

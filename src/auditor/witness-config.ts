@@ -4,9 +4,9 @@ import { join, resolve } from "node:path";
 import { parseDocument, stringify } from "yaml";
 import { z } from "zod";
 import { utf8 } from "../base/bytes.ts";
+import { writeDurably } from "../base/node/durable-file.ts";
 import { isKeyName, parseVkey, type VerifierKey } from "../merkle/vkey.ts";
 import { loadYamlConfig, schemaKeys } from "../token/yaml-config.ts";
-import { writeDurably } from "./durable-file.ts";
 import {
   type AuditorKey,
   commonFields,

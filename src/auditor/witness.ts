@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { equal, toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { makeFolder, readIfThere, writeDurably } from "../base/node/durable-file.ts";
 import { parseAddCheckpoint } from "../merkle/add-checkpoint.ts";
 import { type Checkpoint, parseCheckpoint, verifyCheckpoint } from "../merkle/checkpoint.ts";
 import { type LogFault, logFaultOf } from "../merkle/fault.ts";
@@ -17,7 +18,6 @@ import { EMPTY_ROOT } from "../merkle/tree.ts";
 import { type VerifierKey, verifierKey } from "../merkle/vkey.ts";
 import { lockFile } from "../store/single-writer.ts";
 import type { Head, HeadAnchor } from "./anchor.ts";
-import { makeFolder, readIfThere, writeDurably } from "./durable-file.ts";
 import type { Signer } from "./signer.ts";
 
 export interface WitnessOptions {

@@ -3,53 +3,22 @@
  * all, also after a power failure. `private/` is not evidence: shares of custodians before they are handed out,
  * and what the root keeps between its challenge and its comparison.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import {
   closeSync,
   existsSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
-  renameSync,
   rmSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { wipe } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
+import { readIfThereSync, writeDurablySync } from "../base/node/durable-file.ts";
 
 const PRIVATE = "private";
-
-/** Writes all bytes, makes them durable, and only then gives them their name. @throws file-failed */
-export function writeDurably(path: string, bytes: Uint8Array, mode: number = 0o644): void {
-  const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
-  try {
-    mkdirSync(dirname(path), { recursive: true, mode: mode === 0o600 ? 0o700 : 0o755 });
-    const file = openSync(temporary, "wx", mode);
-    try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-    const directory = openSync(dirname(path), "r");
-    try {
-      fsyncSync(directory);
-    } finally {
-      closeSync(directory);
-    }
-  } catch (cause) {
-    rmSync(temporary, { force: true });
-    throw new StrongroomError("file-failed", `cannot write ${path}`, {
-      cause,
-      hint: "its directory must exist, be writable and have room",
-    });
-  }
-}
 
 export class CeremonyFolder {
   readonly dir: string;
@@ -66,18 +35,13 @@ export class CeremonyFolder {
   }
   /** Undefined where there is none. @throws file-failed */
   read(name: string): Uint8Array | undefined {
-    try {
-      return Uint8Array.from(readFileSync(this.path(name)));
-    } catch (cause) {
-      if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
-      throw new StrongroomError("file-failed", `cannot read ${this.path(name)}`, { cause });
-    }
+    return readIfThereSync(this.path(name));
   }
   publish(name: string, bytes: Uint8Array): void {
-    writeDurably(this.path(name), bytes);
+    writeDurablySync(this.path(name), bytes);
   }
   keep(name: string, bytes: Uint8Array): void {
-    writeDurably(this.path(join(PRIVATE, name)), bytes, 0o600);
+    writeDurablySync(this.path(join(PRIVATE, name)), bytes, 0o600);
   }
   kept(name: string): Uint8Array | undefined {
     return this.read(join(PRIVATE, name));

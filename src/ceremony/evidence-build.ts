@@ -1,18 +1,10 @@
 /** Puts the evidence of a ceremony together: checks it, lists its files, and lets officers sign the list. */
-import { createHash, randomBytes } from "node:crypto";
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  writeSync,
-} from "node:fs";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { equal, fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { writeDurablySync } from "../base/node/durable-file.ts";
 import { checkClaims } from "./claims/all.ts";
 import { addSignature, type Envelope, type EnvelopeSigner, encodeEnvelope, keyIdOf } from "./dsse.ts";
 import { EVIDENCE_FILE } from "./evidence-files.ts";
@@ -37,7 +29,7 @@ export interface BuiltEvidence {
  */
 export async function buildEvidence(dir: string): Promise<BuiltEvidence> {
   const { envelope, state } = listOf(await readEvidence(dir));
-  if (state === "created") write(join(dir, EVIDENCE_FILE), encodeEnvelope(envelope));
+  if (state === "created") writeDurablySync(join(dir, EVIDENCE_FILE), encodeEnvelope(envelope));
   const { subject } = openEvidence(encodeEnvelope(envelope)).statement;
   return { state, files: subject.length, sha256: sha256Of(envelope.payload) };
 }
@@ -80,7 +72,7 @@ export async function addOfficerSignature(
       throw new StrongroomError("evidence-invalid", `key ${keyIdOf(publicKey)} is no officer's of the plan`);
   let { envelope } = listOf(reading);
   for (const officer of officers) envelope = await addSignature(envelope, officer);
-  write(join(dir, EVIDENCE_FILE), encodeEnvelope(envelope));
+  writeDurablySync(join(dir, EVIDENCE_FILE), encodeEnvelope(envelope));
   return envelope.signatures.length;
 }
 
@@ -107,21 +99,4 @@ export function copyEvidence(dir: string, to: string): number {
 
 function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** A reader sees the old file or the new one, also after a power failure. */
-function write(path: string, bytes: Uint8Array): void {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    const file = openSync(temporary, "wx", 0o644);
-    try {
-      writeSync(file, bytes);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-  } catch (cause) {
-    throw new StrongroomError("file-failed", `cannot write ${path}`, { cause });
-  }
 }

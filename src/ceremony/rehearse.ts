@@ -8,11 +8,12 @@ import { isAbsolute, join, relative, resolve } from "node:path";
 import { stringify } from "yaml";
 import { toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { writeDurablySync } from "../base/node/durable-file.ts";
 import { modulePath } from "../token/connection.ts";
 import { loadProfile } from "../token/profile-file.ts";
 import { formatTokenUri } from "../token/uri.ts";
 import { approvalPath, signApproval } from "./approvals.ts";
-import { CeremonyFolder, writeDurably } from "./ceremony-folder.ts";
+import { CeremonyFolder } from "./ceremony-folder.ts";
 import { type EnvelopeSigner, encodeEnvelope } from "./dsse.ts";
 import { addOfficerSignature } from "./evidence-build.ts";
 import { newOfficerKey, readOfficerKey } from "./officer-key.ts";
@@ -52,14 +53,14 @@ function softToken(dir: string, station: string, module: string): PlannedToken {
   if (!existsSync(conf)) {
     mkdirSync(join(home, "objects"), { recursive: true, mode: 0o700 });
     for (const path of [pin, soPin])
-      writeDurably(path, utf8(randomBytes(PIN_LENGTH).toString("base64url").slice(0, PIN_LENGTH)), 0o600);
+      writeDurablySync(path, utf8(randomBytes(PIN_LENGTH).toString("base64url").slice(0, PIN_LENGTH)), 0o600);
     const lines = [
       `directories.tokendir = ${join(home, "objects")}`,
       "objectstore.backend = file",
       "log.level = ERROR",
       "slots.removable = false",
     ];
-    writeDurably(conf, utf8(`${lines.join("\n")}\n`));
+    writeDurablySync(conf, utf8(`${lines.join("\n")}\n`));
   }
   return {
     uri: formatTokenUri({ token: station, modulePath: module, pinSource: `file:${pin}` }),

@@ -16,6 +16,7 @@ import {
 import { dirname } from "node:path";
 import { utf8 } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { syncFolderSync } from "../base/node/durable-file.ts";
 import { lockFile } from "../store/single-writer.ts";
 import {
   encodeLine,
@@ -105,7 +106,7 @@ export class Transcript {
       const { lines, head } = readTranscript(bytes.subarray(0, this.#end), planHash);
       this.before = lines;
       this.#head = head;
-      if (bytes.length === 0) syncDirectory(path);
+      if (bytes.length === 0) syncFolderSync(dirname(path));
     } catch (error) {
       closeSync(this.#file);
       throw isStrongroomError(error) ? error : failed("read", path, error);
@@ -170,15 +171,5 @@ export class Transcript {
       at += got;
     }
     return bytes.subarray(0, at);
-  }
-}
-
-/** Makes the name of a new file durable. */
-function syncDirectory(path: string): void {
-  const directory = openSync(dirname(path), "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
   }
 }

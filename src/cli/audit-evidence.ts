@@ -7,12 +7,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeDurably } from "../auditor/durable-file.ts";
 import { checkEvidence } from "../auditor/evidence-check.ts";
 import { EvidenceStore } from "../auditor/evidence-store.ts";
 import type { AuditPolicy } from "../auditor/policy.ts";
 import { fromUtf8 } from "../base/bytes.ts";
 import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
+import { writeDurably } from "../base/node/durable-file.ts";
 import { CLAIM_IDS } from "../ceremony/claims/claim.ts";
 import {
   isAttachment,

@@ -1,9 +1,9 @@
 /** What `strongroom audit` remembers from one run to the next, and the proofs that it keeps for ever. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { readIfThere, writeDurably } from "../auditor/durable-file.ts";
 import { equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
 import { type Contradiction, contradictionName, encodeContradiction } from "../trust/contradiction.ts";
 import { decodeTrustState, encodeTrustState, type TrustState } from "../trust/state.ts";
 

@@ -1,8 +1,8 @@
 /** Where `strongroom audit` reads what was published: an auditor or a mirror by its URL, or the files in a directory. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { readIfThere } from "../auditor/durable-file.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { readIfThere } from "../base/node/durable-file.ts";
 import { httpSource, MAX_PUBLISHED_BYTES, type TrustSource, tooLarge } from "../trust/source.ts";
 
 export interface AuditPlace {

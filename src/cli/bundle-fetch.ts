@@ -5,8 +5,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { writeDurably } from "../auditor/durable-file.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { writeDurably } from "../base/node/durable-file.ts";
 import { catchUp } from "../trust/catch-up.ts";
 import type { Pins } from "../trust/pins.ts";
 import { refused } from "../trust/refusal.ts";

@@ -8,6 +8,7 @@ import { type FileHandle, lstat, mkdir, open, rename, rm } from "node:fs/promise
 import { basename, dirname, join, resolve } from "node:path";
 import { toHex } from "../base/bytes.ts";
 import { systemRandom } from "../base/clock.ts";
+import { errnoOf } from "../base/errno.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { fileFailed } from "./client-run.ts";
 
@@ -37,7 +38,7 @@ async function exists(path: string): Promise<boolean> {
     await lstat(path);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    if (errnoOf(error) === "ENOENT") return false;
     throw fileFailed(`cannot look at ${path}`, error);
   }
 }

@@ -1,26 +1,17 @@
 /** The client that follows the fleets of a pinned namespace (`pins:` and `state:` of its configuration). */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { writeDurably } from "../auditor/durable-file.ts";
+import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
 import { createFleetClient, type FleetClient, type FleetClientOptions } from "../client/fleet-client.ts";
 import type { TrustStore } from "../client/fleet-trust.ts";
 import { decodePins } from "../trust/pins.ts";
 import { type ClientFile, readConfigured } from "./client-file.ts";
-import { fileFailed } from "./client-run.ts";
 import { say, yellow } from "./terminal.ts";
 
 /** A file that is replaced as a whole. @throws file-failed */
 function trustFile(path: string): TrustStore {
   return {
-    async load() {
-      try {
-        return Uint8Array.from(await readFile(path));
-      } catch (error) {
-        // Nothing is remembered before the first time; anything else must not look like that.
-        if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-        throw fileFailed(`cannot read the trust state ${path}`, error);
-      }
-    },
+    // Nothing is remembered before the first time; anything else must not look like that.
+    load: () => readIfThere(path),
     save: (bytes) => writeDurably(path, bytes),
   };
 }

@@ -1,4 +1,5 @@
 /** What the client's commands share: how they end, for people and for machines. */
+import { errnoOf, isOutOfSpace } from "../base/errno.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { printJson, say } from "./terminal.ts";
 
@@ -46,14 +47,13 @@ const WHY: Readonly<Record<string, string>> = {
   ENOTDIR: "a part of the path is not a directory",
   EIO: "the device failed to read or write",
 };
-const FULL = ["ENOSPC", "EDQUOT", "EFBIG"];
 
 /** A failed call of the file system, in words. Errors of ours pass unchanged. */
 export function fileFailed(doing: string, cause: unknown): StrongroomError {
   if (isStrongroomError(cause)) return cause;
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  const code = errnoOf(cause) ?? "";
   const why = WHY[code] ?? (cause instanceof Error ? cause.message : String(cause));
-  const hint = FULL.includes(code)
+  const hint = isOutOfSpace(cause)
     ? "free some space or write elsewhere; nothing partial was left"
     : undefined;
   return new StrongroomError("file-failed", `${doing}: ${why}`, {

@@ -1,9 +1,10 @@
 /** `strongroom token init`: a label, a security officer's PIN and a user PIN for a blank token. */
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, openSync, writeSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { StrongroomError } from "../base/errors.ts";
+import { createPrivate } from "../base/node/durable-file.ts";
 import { modulePath } from "../token/connection.ts";
 import { initialiseToken } from "../token/initialise.ts";
 import { type PinPrompt, readPinFile } from "../token/pin.ts";
@@ -29,21 +30,10 @@ function pinFile(source: string): string {
 }
 
 /** URL-safe characters: every token takes them, 6 bits each. */
-function writeNewPin(path: string, length: number): void {
+async function writeNewPin(path: string, length: number): Promise<void> {
   const pin = Buffer.from(randomBytes(length).toString("base64url").slice(0, length));
   try {
-    const file = openSync(path, "wx", 0o600);
-    try {
-      writeSync(file, pin);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-  } catch (cause) {
-    throw new StrongroomError("file-failed", `cannot create the PIN file ${path}`, {
-      cause,
-      hint: "its directory must exist and be writable",
-    });
+    await createPrivate(path, pin);
   } finally {
     pin.fill(0);
   }
@@ -53,13 +43,13 @@ function writeNewPin(path: string, length: number): void {
 function pinSourceOf(what: string, source: string | undefined, options: InitOptions): PinPrompt {
   if (source !== undefined) {
     const path = pinFile(source);
-    return () => {
+    return async () => {
       // A file that is there already holds the PIN of an earlier, interrupted attempt.
       if (options.generatePins && !existsSync(path)) {
-        writeNewPin(path, options.pinLength);
+        await writeNewPin(path, options.pinLength);
         say(`wrote a new ${what} to ${path}`);
       }
-      return Promise.resolve(readPinFile(path));
+      return readPinFile(path);
     };
   }
   if (options.generatePins)

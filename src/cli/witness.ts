@@ -1,7 +1,6 @@
 /** `strongroom witness init | serve`: cosigns the checkpoints of logs that only grow. */
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { makeFolder } from "../auditor/durable-file.ts";
 import { makeKey } from "../auditor/init.ts";
 import { witnessKey } from "../auditor/signer.ts";
 import {
@@ -14,6 +13,7 @@ import {
 } from "../auditor/witness-config.ts";
 import { fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { makeFolder } from "../base/node/durable-file.ts";
 import { isKeyName, verifierKey } from "../merkle/vkey.ts";
 import { runWitness } from "../service/witness-start.ts";
 import { parseTokenUri } from "../token/uri.ts";

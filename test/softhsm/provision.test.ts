@@ -238,7 +238,7 @@ describe("the manifest", () => {
     expect(readFileSync(path)).toEqual(bytes);
   });
 
-  test("other keys, no manifest at all, no directory: refused", async () => {
+  test("other keys, no manifest at all, no place for one: refused", async () => {
     run();
     const path = join(directory, "fleet.json");
     await publishManifest(path, manifest());
@@ -250,7 +250,7 @@ describe("the manifest", () => {
     });
     writeFileSync(path, "{}");
     await expect(publishManifest(path, manifest())).rejects.toMatchObject({ code: "manifest-invalid" });
-    await expect(publishManifest(join(directory, "no", "f"), manifest())).rejects.toMatchObject({
+    await expect(publishManifest(join(path, "f"), manifest())).rejects.toMatchObject({
       code: "file-failed",
     });
     expect(() => manifest({ fleet: "Not A Name" })).toThrowError(

@@ -46,7 +46,10 @@ const biome = ["biome", "lint", "--max-diagnostics=200", "src"];
 
 const forbidden: readonly (readonly [file: string, specifier: string])[] = [
   ["src/base/planted.ts", "../wire/cbor.ts"],
+  ["src/base/planted.ts", "./node/durable-file.ts"],
+  ["src/base/node/planted.ts", "../../store/reserved-space.ts"],
   ["src/wire/planted.ts", "../vault/record.ts"],
+  ["src/wire/planted.ts", "../base/node/durable-file.ts"],
   ["src/crypto/planted.ts", "../token/token.ts"],
   ["src/crypto/planted.ts", "node:crypto"],
   ["src/crypto/planted.ts", "./node/p256.ts"],
