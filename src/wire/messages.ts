@@ -4,8 +4,7 @@
  */
 import { z } from "zod";
 import { concat } from "../base/bytes.ts";
-import { StrongroomError, type WireCode } from "../base/errors.ts";
-import { decodeCbor, encodeCbor } from "./cbor.ts";
+import type { WireCode } from "../base/errors.ts";
 import {
   KE1_BYTES,
   KE2_BYTES,
@@ -18,7 +17,7 @@ import {
   SEALED_KEY_BYTES,
   SIGNATURE_BYTES,
 } from "./limits.ts";
-import { pad, unpad } from "./padding.ts";
+import { decodeAnswerOr, decodeMessage, encodeMessage } from "./message-codec.ts";
 
 /** Creates the account's OPRF key and evaluates it on the blinded element (RFC 9807 §5.2.2). */
 export interface RegisterStart {
@@ -235,25 +234,17 @@ const wireError: z.ZodType<WireError & Heralding> = z.strictObject({
   epoch,
 });
 
-function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const where = issue ? `${issue.path.join(".") || "message"}: ${issue.message}` : "";
-  throw new StrongroomError("decode-failed", `malformed ${what}: ${where}`);
-}
-
 export function encodeRequest(message: VaultRequest): Uint8Array {
-  return pad(encodeCbor(message));
+  return encodeMessage(message);
 }
 
 /** @throws decode-failed */
 export function decodeRequest(padded: Uint8Array): VaultRequest {
-  return parse(request, decodeCbor(unpad(padded)), "request");
+  return decodeMessage(request, padded, "request");
 }
 
 export function encodeAnswer(answer: (Answers[Operation] | WireError) & Heralding): Uint8Array {
-  return pad(encodeCbor(answer));
+  return encodeMessage(answer);
 }
 
 /** @throws decode-failed */
@@ -261,11 +252,8 @@ export function decodeAnswer<O extends Operation>(
   operation: O,
   padded: Uint8Array,
 ): (Answers[O] | WireError) & Heralding {
-  const value = decodeCbor(unpad(padded));
-  const schema: z.ZodType<Answers[O] & Heralding> = answers[operation];
-  return typeof value === "object" && value !== null && "error" in value
-    ? parse(wireError, value, "error")
-    : parse(schema, value, "answer");
+  const answer: z.ZodType<Answers[O] & Heralding> = answers[operation];
+  return decodeAnswerOr({ answer, error: wireError }, padded);
 }
 
 /** What travels in HTTP bodies: `version ‖ kid ‖ enc ‖ ciphertext` and `version ‖ nonce ‖ ciphertext`. */

@@ -3,7 +3,6 @@
  * SiteService. A peer may be compromised, so everything decoded here is hostile until its schema has passed.
  */
 import { z } from "zod";
-import { StrongroomError } from "../base/errors.ts";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
 import {
   CHANNEL_ID_BYTES,
@@ -16,7 +15,7 @@ import {
   SIGNATURE_BYTES,
   UNCOMPRESSED_POINT_BYTES,
 } from "./limits.ts";
-import { pad, unpad } from "./padding.ts";
+import { checked, decodeAnswerOr, decodeMessage, encodeMessage } from "./message-codec.ts";
 
 /** A share as records hold it. */
 interface SiteShare {
@@ -204,34 +203,26 @@ const opening: z.ZodType<Opening> = z.strictObject({
   signature: bytes(SIGNATURE_BYTES),
 });
 
-function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const where = issue ? `${issue.path.join(".") || "message"}: ${issue.message}` : "";
-  throw new StrongroomError("decode-failed", `malformed ${what}: ${where}`);
-}
-
 export function encodeOpening(message: Opening): Uint8Array {
   return encodeCbor(message);
 }
 
 /** @throws decode-failed */
 export function decodeOpening(plaintext: Uint8Array): Opening {
-  return parse(opening, decodeCbor(plaintext), "opening");
+  return checked(opening, decodeCbor(plaintext), "opening");
 }
 
 export function encodeSiteRequest(message: SiteRequest): Uint8Array {
-  return pad(encodeCbor(message));
+  return encodeMessage(message);
 }
 
 /** @throws decode-failed */
 export function decodeSiteRequest(padded: Uint8Array): SiteRequest {
-  return parse(request, decodeCbor(unpad(padded)), "site request");
+  return decodeMessage(request, padded, "site request");
 }
 
 export function encodeSiteAnswer(answer: SiteAnswers[SiteOperation] | SiteError): Uint8Array {
-  return pad(encodeCbor(answer));
+  return encodeMessage(answer);
 }
 
 /** @throws decode-failed */
@@ -239,9 +230,6 @@ export function decodeSiteAnswer<O extends SiteOperation>(
   operation: O,
   padded: Uint8Array,
 ): SiteAnswers[O] | SiteError {
-  const value = decodeCbor(unpad(padded));
-  const schema: z.ZodType<SiteAnswers[O]> = answers[operation];
-  return typeof value === "object" && value !== null && "error" in value
-    ? parse(siteError, value, "error")
-    : parse(schema, value, "answer");
+  const answer: z.ZodType<SiteAnswers[O]> = answers[operation];
+  return decodeAnswerOr({ answer, error: siteError }, padded);
 }
