@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
 import { makeFolder } from "../base/node/durable-file.ts";
+import { Opened } from "../base/opened.ts";
 import { lockFile } from "../store/single-writer.ts";
 import type { TokenObserver } from "../token/pool.ts";
 import type { TokenHealth } from "../token/token.ts";
@@ -33,25 +34,22 @@ export interface OpenAuditorOptions {
  */
 export async function openAuditor(config: AuditorConfig, options: OpenAuditorOptions = {}): Promise<Auditor> {
   const policy = loadPolicy(config.policy);
-  const closers: (() => Promise<void> | void)[] = [];
-  const close = async (): Promise<void> => {
-    for (let next = closers.pop(); next; next = closers.pop()) await next();
-  };
+  const all = new Opened();
   try {
-    closers.push(await lockDirectory(config.dir));
+    all.add(await lockDirectory(config.dir));
     const { uri, profile, deadlineMs } = config.token;
     const keys = config.namespaces.flatMap(signerKeys);
     const token = await openSigner({ uri, profile, deadlineMs, keys }, options.observer);
-    closers.push(() => token.close());
+    all.add(() => token.close());
     const namespaces = new Map<string, AuditedNamespace>();
     for (const namespace of config.namespaces) {
       const opened = await openNamespace(config.dir, namespace, policy, token, options.now ?? Date.now);
-      closers.push(opened.close);
+      all.add(opened.close);
       namespaces.set(namespace.name, opened.namespace);
     }
-    return { namespaces, health: () => token.health(), close };
+    return { namespaces, health: () => token.health(), close: () => all.close() };
   } catch (error) {
-    await close();
+    await all.close();
     throw error;
   }
 }

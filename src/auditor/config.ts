@@ -49,7 +49,7 @@ export interface NamespaceConfig {
 }
 
 export interface AuditorConfig extends SigningServiceConfig {
-  readonly operations?: { readonly host: string; readonly port: number } | undefined;
+  readonly operations?: SigningServiceConfig["listen"] | undefined;
   /** Path of the policy; absolute. */
   readonly policy: string;
   readonly namespaces: readonly NamespaceConfig[];

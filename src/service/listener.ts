@@ -3,6 +3,8 @@ import { createServer, type RequestListener } from "node:http";
 import { StrongroomError } from "../base/errors.ts";
 import type { Listen, ServiceLimits } from "./config-schema.ts";
 
+export type ListenerLimits = Pick<ServiceLimits, "headerBytes" | "connections" | "requestTimeoutMs">;
+
 export interface Listener {
   /** e.g. `http://127.0.0.1:8440`. */
   readonly url: string;
@@ -19,7 +21,7 @@ const SWEEP_MS = 50;
 /** @throws config-invalid if the address cannot be listened on */
 export async function listen(
   { host, port }: Listen,
-  limits: ServiceLimits,
+  limits: ListenerLimits,
   serve: RequestListener,
 ): Promise<Listener> {
   const server = createServer(

@@ -8,7 +8,7 @@ import { scrub } from "./log-fields.ts";
 import { limited, page, READ, wrongMethod } from "./pages.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 
-export interface OperationsOptions {
+interface OperationsOptions {
   readonly readiness: () => Promise<{ readonly ready: boolean }>;
   readonly metrics: Pick<BaseMetrics, "request" | "registry">;
   readonly log: ServiceLog;
@@ -45,17 +45,25 @@ export function addOperationsPages(app: Express, options: OperationsOptions): vo
     .all(wrongMethod(READ));
 }
 
-/** Of a service that does nothing but sign: an auditor, a witness. */
-export interface SigningReadiness {
-  readonly ready: boolean;
-  readonly token: { readonly ok: boolean; readonly detail: string };
-  readonly draining: boolean;
+/** What the application of a service that does nothing but sign is given: of an auditor, of a witness. */
+export interface SigningAppOptions extends Omit<OperationsOptions, "readiness"> {
+  readonly tokenHealth: () => TokenHealth;
+  readonly draining: () => boolean;
+  /** @throws unavailable for a request that comes too late */
+  readonly admit: () => void;
+  /** Told when a request that may change something begins and ends. */
+  readonly count: (change: 1 | -1) => void;
 }
 
-export function signingReadiness({ ready, reason }: TokenHealth, draining: boolean): SigningReadiness {
-  return {
-    ready: ready && !draining,
-    token: { ok: ready, detail: ready ? "signs" : scrub(reason ?? "not ready") },
-    draining,
+export function addSigningPages(app: Express, options: SigningAppOptions): void {
+  const readiness = async () => {
+    const { ready, reason } = options.tokenHealth();
+    const draining = options.draining();
+    return {
+      ready: ready && !draining,
+      token: { ok: ready, detail: ready ? "signs" : scrub(reason ?? "not ready") },
+      draining,
+    };
   };
+  addOperationsPages(app, { ...options, readiness });
 }

@@ -15,18 +15,19 @@ export interface Stoppable {
 
 /** @throws what `startService` throws */
 export async function runService(config: ServiceConfig): Promise<void> {
-  const { noticeMs, deadlineMs } = config.drain;
-  runUntilStopped(await startService(config), noticeMs + deadlineMs + config.token.deadlineMs);
+  runUntilStopped(await startService(config), config);
 }
 
 /**
  * Serves until SIGTERM or SIGINT, then drains and exits 0; a second signal exits at once. An error that nobody
  * handled means that the process is in a state that nobody thought of: it drains, and exits 1 for its supervisor.
- *
- * @param closeMs how long closing may take, besides some slack
  */
-export function runUntilStopped(service: Stoppable, closeMs: number): void {
+export function runUntilStopped(
+  service: Stoppable,
+  { drain, token }: Pick<ServiceConfig, "drain"> & { readonly token: { readonly deadlineMs: number } },
+): void {
   settleHeap();
+  const closeMs = drain.noticeMs + drain.deadlineMs + token.deadlineMs + CLOSE_SLACK_MS;
   const { log } = service;
   let stopping = false;
   const exit = (code: number): never => {
@@ -36,7 +37,7 @@ export function runUntilStopped(service: Stoppable, closeMs: number): void {
   const stop = (code: number): void => {
     if (stopping) exit(code === 0 ? 130 : code);
     stopping = true;
-    setTimeout(() => exit(1), closeMs + CLOSE_SLACK_MS).unref();
+    setTimeout(() => exit(1), closeMs).unref();
     service.close().then(
       () => exit(code),
       (error: unknown) => {

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { systemClock } from "../base/clock.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { Opened } from "../base/opened.ts";
 import { keyId } from "../crypto/key-id.ts";
 import { randomBytes } from "../crypto/node/random.ts";
 import { vaultKeys } from "../keys/roles.ts";
@@ -20,12 +21,13 @@ import { type FleetParts, openFleetParts } from "./fleet-parts.ts";
 import { proveKeys } from "./key-proof.ts";
 import { type KeyWatch, watchKeys } from "./key-watch.ts";
 import { type Listener, listen } from "./listener.ts";
-import { createServiceLog, type LogLevel, type LogOutput, type ServiceLog } from "./log.ts";
+import { createServiceLog, type LogOutput, type ServiceLog } from "./log.ts";
 import { createMetrics, type ServiceMetrics } from "./metrics.ts";
 import { createRateLimiter } from "./rate-limit.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { readSite, type Site } from "./site.ts";
 import { createSiteRoute } from "./site-route.ts";
+import { tokenObserver } from "./token-observer.ts";
 import { createVaultRoute } from "./vault-route.ts";
 
 export interface RunningService {
@@ -42,12 +44,6 @@ export interface RunningService {
 /** How long start-up waits for the token before it goes on without. */
 const TOKEN_START_MS = 5_000;
 
-/** A worker that comes up, or ends when told, is as it should be; a refused PIN needs a person. */
-function tokenEventLevel(name: string, how: unknown): LogLevel {
-  if (name === "worker-ready" || (name === "worker-exit" && how === "exit code 0")) return "info";
-  return name === "token-stopped" ? "error" : "warn";
-}
-
 /** @returns the pool of a site's token workers, reporting to log and metrics */
 export function openToken(
   config: ServiceConfig,
@@ -56,14 +52,7 @@ export function openToken(
   log: ServiceLog,
 ): TokenPool {
   const { fleet, token } = config;
-  const pool = startTokenPool(
-    { ...token, keys: vaultKeys(fleet, site.shares) },
-    {
-      call: metrics.tokenCall,
-      step: metrics.tokenStep,
-      event: (name, fields) => log.event(tokenEventLevel(name, fields.how), `token ${name}`, fields),
-    },
-  );
+  const pool = startTokenPool({ ...token, keys: vaultKeys(fleet, site.shares) }, tokenObserver(metrics, log));
   metrics.observeToken(() => pool.health());
   return pool;
 }
@@ -154,19 +143,6 @@ async function openShelf(
   const shelf = await openBundles({ directory: bundles, pinsFile: pins, fleet, manifestSha256, log });
   metrics.observeBundle(shelf.newest);
   return shelf;
-}
-
-/** What has been opened so far, closed in reverse. */
-class Opened {
-  readonly #closers: (() => Promise<void> | void)[] = [];
-
-  add(close: () => Promise<void> | void): void {
-    this.#closers.push(close);
-  }
-
-  async close(): Promise<void> {
-    for (let close = this.#closers.pop(); close; close = this.#closers.pop()) await close();
-  }
 }
 
 /**

@@ -4,26 +4,12 @@ import type { Response } from "express";
 import type { Witness, WitnessAnswer } from "../auditor/witness.ts";
 import { fromUtf8 } from "../base/bytes.ts";
 import { MAX_ADD_CHECKPOINT_CHARACTERS, SIZE_TYPE } from "../merkle/add-checkpoint.ts";
-import type { TokenHealth } from "../token/token.ts";
-import type { AuditorMetrics } from "./auditor-metrics.ts";
 import { readBody } from "./body.ts";
-import type { TrustsProxy } from "./client-address.ts";
-import type { ServiceLog } from "./log.ts";
-import { addOperationsPages, signingReadiness } from "./operations-pages.ts";
+import { addSigningPages, type SigningAppOptions } from "./operations-pages.ts";
 import { answerError, limited, newApp, noSuchPage, page, wrongMethod } from "./pages.ts";
-import type { RateLimiter } from "./rate-limit.ts";
 
-export interface WitnessAppOptions {
+interface WitnessAppOptions extends SigningAppOptions {
   readonly witness: Pick<Witness, "addCheckpoint">;
-  readonly tokenHealth: () => TokenHealth;
-  readonly draining: () => boolean;
-  readonly admit: () => void;
-  /** Told when a request that may change something begins and ends. */
-  readonly count: (change: 1 | -1) => void;
-  readonly metrics: AuditorMetrics;
-  readonly log: ServiceLog;
-  readonly limiter: RateLimiter;
-  readonly trusts: TrustsProxy | undefined;
 }
 
 /** UTF-8 has at most three bytes for what is one character here. */
@@ -40,7 +26,7 @@ function send(response: Response, answer: WitnessAnswer): void {
 }
 
 export function createWitnessApp(options: WitnessAppOptions): RequestListener {
-  const { witness, admit, count, tokenHealth, draining } = options;
+  const { witness, admit, count } = options;
   const app = newApp();
   app.use("/add-checkpoint", page("witness", options), limited(options));
   app
@@ -56,10 +42,7 @@ export function createWitnessApp(options: WitnessAppOptions): RequestListener {
       }
     })
     .all(wrongMethod("POST"));
-  addOperationsPages(app, {
-    ...options,
-    readiness: async () => signingReadiness(tokenHealth(), draining()),
-  });
+  addSigningPages(app, options);
   app.use(noSuchPage);
   app.use(answerError);
   return app;

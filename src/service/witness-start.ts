@@ -1,66 +1,55 @@
-/** Puts a witness's service together, and takes it down without losing an answer. */
+/** A witness as a service. */
 import { join } from "node:path";
 import { openSigner, witnessKey } from "../auditor/signer.ts";
 import { Witness, witnessAnchorLabel } from "../auditor/witness.ts";
 import { type WitnessConfig, witnessLogs } from "../auditor/witness-config.ts";
 import { fromHex } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
-import { createAuditorMetrics } from "./auditor-metrics.ts";
-import { trustedProxies } from "./client-address.ts";
-import type { ServiceLimits } from "./config-schema.ts";
-import { closingWhile, drain, type Phase } from "./drain.ts";
-import { listen } from "./listener.ts";
-import { createServiceLog, type LogOutput, type ServiceLog } from "./log.ts";
-import { createRateLimiter } from "./rate-limit.ts";
+import { Opened } from "../base/opened.ts";
+import type { TokenObserver } from "../token/pool.ts";
+import type { TokenHealth } from "../token/token.ts";
+import type { LogOutput } from "./log.ts";
 import { runUntilStopped } from "./run.ts";
+import { type RunningSigningService, startSigningService } from "./signing-service.ts";
 import { createWitnessApp } from "./witness-app.ts";
-import { createWorkCount } from "./work-count.ts";
 
-export interface RunningWitness {
-  readonly url: string;
+interface OpenWitness {
   readonly witness: Witness;
-  readonly log: ServiceLog;
-  /** Drains and closes; the second call waits for the first. */
+  health(): TokenHealth;
   close(): Promise<void>;
 }
 
-const LIMITS: ServiceLimits = {
-  bodyBytes: 1 << 20,
-  headerBytes: 8_192,
-  requestsPerSecondPerAddress: 20,
-  burst: 80,
-  concurrency: 64,
-  connections: 1_024,
-  requestTimeoutMs: 30_000,
-};
+export type RunningWitness = RunningSigningService<OpenWitness>;
 
 /** Serves until a signal. @throws what `startWitness` throws */
 export async function runWitness(config: WitnessConfig): Promise<void> {
-  const { noticeMs, deadlineMs } = config.drain;
-  runUntilStopped(await startWitness(config), noticeMs + deadlineMs + config.token.deadlineMs);
+  runUntilStopped(await startWitness(config), config);
 }
 
 /**
  * @param output where log lines go; standard output by default
  * @throws config-invalid where the address cannot be listened on; what `Witness.open` and `openSigner` throw
  */
-export async function startWitness(config: WitnessConfig, output?: LogOutput): Promise<RunningWitness> {
-  const log = createServiceLog(config.log.level, output);
-  const metrics = createAuditorMetrics();
+export function startWitness(config: WitnessConfig, output?: LogOutput): Promise<RunningWitness> {
+  return startSigningService(
+    config,
+    {
+      limits: { headerBytes: 8_192, connections: 1_024, requestTimeoutMs: 30_000 },
+      burst: 4,
+      open: (observer) => openWitness(config, observer),
+      apps: ({ witness }, options) => ({ main: createWitnessApp({ ...options, witness }) }),
+    },
+    output,
+  );
+}
+
+async function openWitness(config: WitnessConfig, observer: TokenObserver): Promise<OpenWitness> {
   const { name, key, token, dir } = config;
   const spec = { ...witnessKey(name), label: key.label, publicKey: fromHex(key.publicKey) };
-  const signer = await openSigner(
-    { ...token, keys: [spec] },
-    {
-      call: metrics.tokenCall,
-      step: metrics.tokenStep,
-      event: (event, fields) =>
-        log.event(event === "token-stopped" ? "error" : "info", `token ${event}`, fields),
-    },
-  );
-  let witness: Witness | undefined;
+  const opened = new Opened();
   try {
-    const opened = await Witness.open({
+    const signer = await openSigner({ ...token, keys: [spec] }, observer);
+    opened.add(() => signer.close());
+    const witness = await Witness.open({
       stateDir: join(dir, "state"),
       name,
       signer: signer.signer(spec.name),
@@ -68,50 +57,10 @@ export async function startWitness(config: WitnessConfig, output?: LogOutput): P
       anchorOf: (origin) => signer.anchor(witnessAnchorLabel(name, origin)),
       now: Date.now,
     });
-    witness = opened;
-    metrics.observeToken(() => signer.health());
-    const phase: Phase = { draining: false, stopped: false };
-    const work = createWorkCount();
-    const app = createWitnessApp({
-      witness: opened,
-      tokenHealth: () => signer.health(),
-      draining: () => phase.draining,
-      admit: () => {
-        if (phase.stopped) throw new StrongroomError("unavailable", "the witness stops");
-      },
-      count: work.count,
-      metrics,
-      log,
-      limiter: createRateLimiter({
-        perSecond: config.requestsPerSecondPerAddress,
-        burst: 4 * config.requestsPerSecondPerAddress,
-        clock: { now: () => performance.now() },
-      }),
-      trusts: trustedProxies(config.trustProxy),
-    });
-    const main = await listen(config.listen, LIMITS, closingWhile(phase, app));
-    log.event("info", "listening", { url: main.url });
-    const close = async (): Promise<void> => {
-      await drain(config.drain, phase, main, work, log);
-      main.cut();
-      await work.idle();
-      await opened.close();
-      await signer.close();
-      log.flush();
-    };
-    let closing: Promise<void> | undefined;
-    return {
-      url: main.url,
-      witness: opened,
-      log,
-      close: () => {
-        closing ??= close();
-        return closing;
-      },
-    };
+    opened.add(() => witness.close());
+    return { witness, health: () => signer.health(), close: () => opened.close() };
   } catch (error) {
-    await witness?.close();
-    await signer.close();
+    await opened.close();
     throw error;
   }
 }

@@ -111,7 +111,7 @@ test("a checkpoint is cosigned before it is shown, with the time", () => {
   const [cosignature] = headOf(log).witnesses;
   expect(cosignature?.key.vkey).toBe(key.vkey);
   expect(cosignature?.time).toBeGreaterThanOrEqual(began);
-  expect(running.witness.sizes()).toEqual(new Map([[ORIGIN, 8]]));
+  expect(running.signing.witness.sizes()).toEqual(new Map([[ORIGIN, 8]]));
   // As a mirror of it has it: OpenSSL verifies what the token signed.
   const { text, signatures } = parseNote(log.checkpoint() ?? "");
   const bytes = signatures.find(({ name }) => name === NAME)?.signature ?? new Uint8Array(0);
@@ -168,7 +168,7 @@ describe("add-checkpoint", () => {
     for (const proof of [[], [node], [node, node]])
       expect(await ask({ checkpoint, proof })).toMatchObject({ status: 422 });
     expect(await ask({ proof: [node] })).toMatchObject({ status: 422 });
-    expect(running.witness.sizes().get(ORIGIN)).toBe(8);
+    expect(running.signing.witness.sizes().get(ORIGIN)).toBe(8);
   });
   test("400 for an old size above the checkpoint's, and for what is no request", async () => {
     expect(await ask({ oldSize: 9 })).toMatchObject({ status: 400 });
