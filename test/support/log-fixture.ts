@@ -44,7 +44,7 @@ export function fixtureFleet(
     tokenSerial: `${fleet}-${letter}`,
   }));
   const key = (role: ManifestKey["role"], site?: string): ManifestKey => {
-    const publicKey = new OperatorSigner().key;
+    const publicKey = new OperatorSigner().hex;
     const kid = toHex(keyId(fromHex(publicKey)));
     return { kid, role, ...(site === undefined ? {} : { site }), algorithm: "P-256", publicKey };
   };
@@ -96,6 +96,13 @@ interface Shared {
   readonly witnesses: readonly { readonly signer: EdSigner; readonly name: string }[];
 }
 
+interface LogOptions {
+  readonly namespace?: string;
+  readonly witnesses?: number;
+  /** One key under as many names as there are witnesses. */
+  readonly oneWitnessKey?: boolean;
+}
+
 /** One history of one namespace. */
 export class FixtureLog {
   readonly #shared: Shared;
@@ -114,10 +121,11 @@ export class FixtureLog {
   }
 
   /** Without epochs. */
-  static create(options: { readonly namespace?: string; readonly witnesses?: number } = {}): FixtureLog {
+  static create(options: LogOptions = {}): FixtureLog {
     const namespace = options.namespace ?? "vault.example";
+    const only = new EdSigner();
     const witnesses = Array.from({ length: options.witnesses ?? 0 }, (_, at) => ({
-      signer: new EdSigner(),
+      signer: options.oneWitnessKey ? only : new EdSigner(),
       name: `witness-${at + 1}.example`,
     }));
     const shared = { namespace, origin: `auditor.example/logs/${namespace}`, witnesses };
@@ -125,10 +133,7 @@ export class FixtureLog {
   }
 
   /** The usual one: `epochs` of one fleet, each a day after the one before, the newest made now. */
-  static async of(
-    epochs: number,
-    options: { readonly namespace?: string; readonly witnesses?: number } = {},
-  ): Promise<FixtureLog> {
+  static async of(epochs: number, options: LogOptions = {}): Promise<FixtureLog> {
     const log = FixtureLog.create(options);
     const fleets = [fixtureFleet("fleet-1")];
     for (let epoch = 1; epoch <= epochs; epoch++) {
@@ -186,7 +191,7 @@ export class FixtureLog {
   keysOf(...signers: readonly FixtureSigners[]): AnnouncedKeys {
     return {
       auditors: [...new Set(signers.map(({ auditor }) => auditor.hex))],
-      operators: [...new Set(signers.map(({ operator }) => operator.key))],
+      operators: [...new Set(signers.map(({ operator }) => operator.hex))],
       logs: [...new Set(signers.map(({ log }) => verifierKey("note", this.origin, log.publicKey).vkey))],
     };
   }
@@ -264,12 +269,13 @@ export class FixtureLog {
     const unsigned = auditOf(statement, auditor.publicKey, new Uint8Array(64));
     const signature = auditor.signNow(fromHex(unsigned.serialized_message));
     const audit = auditOf(statement, auditor.publicKey, signature);
+    const { operatorKey, countersignature } = operator.countersign(audit, auditor.hex);
     return {
       type: "strongroom/validation-bundle/v1",
       announcement: new TextDecoder().decode(bytes),
       audit,
-      operatorKey: operator.key,
-      countersignature: operator.countersign(audit, auditor.hex),
+      operatorKey,
+      countersignature,
       proof: "",
     };
   }
@@ -382,9 +388,8 @@ export async function tampered(log: FixtureLog, refusal: Tampering): Promise<Uin
       return relogged({ change: announcement, signers: { log: new EdSigner() } });
     case "unlogged":
       // Signed by both, and what the log has is the other one of the two.
-      return changed({
-        countersignature: log.signers.operator.countersign(audit, log.signers.auditor.hex),
-      });
+      const { countersignature } = log.signers.operator.countersign(audit, log.signers.auditor.hex);
+      return changed({ countersignature });
     case "too-few-witnesses": {
       const checkpoint = await log.checkpointBy(log.signers.log, false);
       return changed({ proof: formatTlogProof({ ...parseTlogProof(proof), checkpoint }) });

@@ -118,6 +118,15 @@ test("a witness that is not pinned does not count", async () => {
   ).rejects.toMatchObject({ details: { reason: "too-few-witnesses" } });
 });
 
+test("of one witness key under two names only one counts", async () => {
+  const alias = await FixtureLog.of(1, { witnesses: 2, oneWitnessKey: true });
+  const { keys } = alias.pins;
+  const verified = (witnessQuorum: number) =>
+    verifyBundle(alias.newest.bytes, { keys, pins: { ...alias.pins, witnessQuorum } });
+  expect((await verified(1)).witnesses).toEqual(alias.witnesses);
+  await expect(verified(2)).rejects.toMatchObject({ details: { reason: "too-few-witnesses" } });
+});
+
 test("the genuine proof of another epoch proves nothing", async () => {
   const bytes = encodeBundle({ ...log.newest.bundle, proof: log.epoch(2).bundle.proof });
   expect(refusalOf((await offer(bytes)).refusal)).toBe("unlogged");
