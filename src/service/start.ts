@@ -123,6 +123,7 @@ function createRoutes(
     },
     verifier,
     vault,
+    clock: systemClock,
     bodyBytes: limits.bodyBytes,
     announced: () => bundles?.newest(),
   });

@@ -5,8 +5,10 @@
  * neither what was asked nor how it went.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "../base/clock.ts";
 import { StrongroomError } from "../base/errors.ts";
-import { openEnvelope, type Recipient } from "../crypto/node/hpke-recipient.ts";
+import { type OpenedEnvelope, openEnvelope, type Recipient } from "../crypto/node/hpke-recipient.ts";
+import { TOKEN_MEMORY_MS } from "../fleet/guard-rules.ts";
 import type { AccountScope, AccountVerifier } from "../vault/account-token.ts";
 import type { Vault } from "../vault/vault.ts";
 import type { FleetStatus } from "../wire/announcement.ts";
@@ -28,6 +30,7 @@ import type { ServiceMetrics } from "./metrics.ts";
 import { createPlaces } from "./places.ts";
 import { ours, sendError, wireError } from "./plain-error.ts";
 import type { RateLimiter } from "./rate-limit.ts";
+import { createSeenEnvelopes } from "./seen-envelopes.ts";
 
 /** What an account token must allow for each operation. */
 const SCOPES: Readonly<Record<Operation, AccountScope>> = {
@@ -38,6 +41,9 @@ const SCOPES: Readonly<Record<Operation, AccountScope>> = {
   status: "status",
   delete: "delete",
 };
+
+/** What a repetition would do once more. Finishes are known by their cookies, and asking for a status changes nothing. */
+const ONCE: readonly Operation[] = ["register-start", "recover-start", "delete"];
 
 export interface VaultRouteOptions {
   readonly fleet: string;
@@ -53,6 +59,7 @@ export interface VaultRouteOptions {
   readonly announced: () => { readonly epoch: number; readonly status: FleetStatus | undefined } | undefined;
   /** Requests that are worked on at once. */
   readonly concurrency: number;
+  readonly clock: Clock;
   /** @throws unavailable while the token's keys are unproved, and while draining */
   readonly admit: () => void;
 }
@@ -67,6 +74,7 @@ export interface VaultRoute {
 export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
   const { fleet, recipient, verifier, vault, limiter } = options;
   const places = createPlaces(options.concurrency);
+  const seen = createSeenEnvelopes(options.clock, TOKEN_MEMORY_MS);
 
   function checkLoad(): void {
     options.admit();
@@ -81,11 +89,16 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
   }
 
   /** The answer to an opened request, and what the log should know of it. */
-  async function answer(plaintext: Uint8Array, line: Line): Promise<Answers[Operation] | WireError> {
+  async function answer(
+    { enc, plaintext }: OpenedEnvelope,
+    line: Line,
+  ): Promise<Answers[Operation] | WireError> {
     try {
       const message: VaultRequest = decodeRequest(plaintext);
       line.kind = message.op;
       line.account = await verifier.verify(message.accountToken, SCOPES[message.op]);
+      // Only what a good token vouches for is remembered: strangers must not be able to fill the memory.
+      if (ONCE.includes(message.op)) seen.admit(enc);
       checkRegistering(message);
       return await vault.handle(line.account, message);
     } catch (error) {
@@ -108,7 +121,7 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
     checkLoad();
     await places.during(async () => {
       const envelope = await openEnvelope(body, { fleet, recipient });
-      const answered = await answer(envelope.plaintext, line);
+      const answered = await answer(envelope, line);
       const epoch = options.announced()?.epoch;
       const sealed = envelope.sealAnswer(
         encodeAnswer(epoch === undefined ? answered : { ...answered, epoch }),

@@ -3,11 +3,18 @@ import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { concat } from "../../src/base/bytes.ts";
 import { createVaultClient } from "../../src/client/index.ts";
-import { ENVELOPE_CONTENT_TYPE, encodeRequest, type VaultRequest } from "../../src/wire/messages.ts";
+import {
+  decodeAnswer,
+  ENVELOPE_CONTENT_TYPE,
+  encodeRequest,
+  type VaultRequest,
+} from "../../src/wire/messages.ts";
 import { raw, until } from "../support/http.ts";
 import { exchange, post, seal } from "../support/sealed.ts";
 import { startTestService, TENANT, type TestService } from "../support/service.ts";
+import { randomPoint } from "../support/vault-world.ts";
 
 const CODE = "orchard tandem velvet quarry";
 let service: TestService;
@@ -127,6 +134,38 @@ describe("answers to opened requests", () => {
       writeFileSync(file, keys);
     }
     await until(async () => !("error" in (await exchange(service, await status("bob"))).answer));
+  });
+});
+
+describe("a front end that keeps what was sealed, and sends it again", () => {
+  const send = async (body: Uint8Array): Promise<number> => (await post(service.url, body)).status;
+  const start = async (subject: string): Promise<Uint8Array> => {
+    const ke1 = concat(randomPoint(), crypto.getRandomValues(new Uint8Array(32)), randomPoint());
+    const accountToken = await service.issueToken(subject);
+    return (await seal(service, encodeRequest({ op: "recover-start", accountToken, ke1 }))).body;
+  };
+
+  test("spends no attempts, whichever it sends in turn", async () => {
+    const carol = client("carol");
+    await carol.register(CODE);
+    const wrong = [await start("carol"), await start("carol")];
+    for (const body of wrong) expect(await send(body)).toBe(200);
+    expect(await carol.status()).toMatchObject({ attemptsLeft: 8 });
+    for (let n = 0; n < 6; n++) for (const body of wrong) expect(await send(body)).toBe(200);
+    await Promise.all(wrong.map(send));
+    expect(await carol.status()).toMatchObject({ attemptsLeft: 8 });
+    await carol.recover(CODE);
+  });
+
+  test("is told to come with a new one, sealed as every answer", async () => {
+    await client("dora").register(CODE);
+    const accountToken = await service.issueToken("dora");
+    const ke1 = concat(randomPoint(), new Uint8Array(32), randomPoint());
+    const envelope = await seal(service, encodeRequest({ op: "recover-start", accountToken, ke1 }));
+    await send(envelope.body);
+    const again = await post(service.url, envelope.body);
+    const answer = await envelope.openAnswer(new Uint8Array(await again.arrayBuffer()));
+    expect(decodeAnswer("recover-start", answer)).toMatchObject({ error: "unavailable" });
   });
 });
 

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { addressKey, clientAddress, trustedProxies } from "../../src/service/client-address.ts";
 import { createRateLimiter } from "../../src/service/rate-limit.ts";
+import { createSeenEnvelopes } from "../../src/service/seen-envelopes.ts";
 import { nearest } from "../../src/token/nearest.ts";
 
 describe("rate limit", () => {
@@ -121,4 +122,50 @@ test("the nearest known word, or none", () => {
   expect(nearest("operation", known)).toBe("operations");
   expect(nearest("requesttimeout", known)).toBe("requestTimeoutMs");
   expect(nearest("zzzzzz", known)).toBeUndefined();
+});
+
+describe("envelopes that were here before", () => {
+  const LIFETIME = 1_000;
+  const enc = (n: number): Uint8Array => new Uint8Array(65).fill(n);
+  const memory = () => {
+    const clock = { at: 50_000, now: () => clock.at };
+    const seen = createSeenEnvelopes(clock, LIFETIME);
+    const isNew = (n: number): boolean => {
+      try {
+        seen.admit(enc(n));
+        return true;
+      } catch (error) {
+        expect(error).toMatchObject({ code: "unavailable" });
+        return false;
+      }
+    };
+    return { clock, isNew };
+  };
+
+  test("are known for a lifetime at least, and forgotten after two", () => {
+    for (const offset of [0, 1, LIFETIME / 2, LIFETIME - 1]) {
+      const { clock, isNew } = memory();
+      clock.at += offset;
+      expect([isNew(1), isNew(2), isNew(1)]).toEqual([true, true, false]);
+      for (let passed = 0; passed < LIFETIME; passed += 100) {
+        clock.at += 100;
+        expect(isNew(2)).toBe(false);
+      }
+      clock.at += LIFETIME;
+      isNew(3);
+      clock.at += LIFETIME;
+      expect(isNew(1)).toBe(true);
+    }
+  });
+
+  test("stay known when the clock is set back, and are forgotten when it has gone on for long enough", () => {
+    const { clock, isNew } = memory();
+    isNew(1);
+    clock.at -= 40_000;
+    expect(isNew(1)).toBe(false);
+    clock.at += LIFETIME;
+    isNew(2);
+    clock.at += LIFETIME;
+    expect(isNew(1)).toBe(true);
+  });
 });

@@ -31,6 +31,8 @@ export interface Recipient {
 }
 
 export interface OpenedEnvelope {
+  /** The KEM's encapsulated key, 65 bytes: no two envelopes that were sealed have the same. */
+  readonly enc: Uint8Array;
   readonly plaintext: Uint8Array;
   /** Seals the answer so that only the sender of this envelope can open it; once. */
   readonly sealAnswer: (plaintext: Uint8Array) => Uint8Array;
@@ -61,7 +63,11 @@ export async function openEnvelope(
       throw new StrongroomError("decrypt-failed", "the envelope does not open", { cause });
     });
     const secret = await context.Export(RESPONSE_LABEL, AEAD_KEY_BYTES);
-    return { plaintext, sealAnswer: (answer) => sealAnswer(encapsulated, secret, answer) };
+    return {
+      enc: encapsulated,
+      plaintext,
+      sealAnswer: (answer) => sealAnswer(encapsulated, secret, answer),
+    };
   } finally {
     wipe(dh);
   }
