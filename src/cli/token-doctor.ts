@@ -24,9 +24,10 @@ function resultText({ result, level }: CheckReport): string {
 
 function print(report: DoctorReport): void {
   const out = (text: string): void => void process.stdout.write(`${text}\n`);
-  const { token } = report;
+  const { token, host } = report;
   out(bold(`${report.device} (profile ${report.profile})`));
   if (token) out(dim(`token ${token.label}, serial ${token.serial}, ${token.model}`));
+  out(dim(`Node.js ${host.node} with OpenSSL ${host.openssl}`));
   out("");
   const ofVault = report.checks.filter(({ level }) => level !== "auditor");
   out(

@@ -40,6 +40,7 @@ test("every check passes, with the facts of the profile, and rates are measured"
   expect(report.checks.filter(({ result }) => result !== "pass")).toEqual([]);
   expect(report).toMatchObject({ usable: true, auditor: true });
   expect(report.token?.label).toBe(hsm.label);
+  expect(report.host).toEqual({ node: process.versions.node, openssl: process.versions.openssl });
   expect(check(report, "auditor.sign").detail).toBe("4 of 4 verify, the same each time");
   expect(check(report, "auditor.data").detail).toBe("128 bytes, replaced");
 

@@ -31,6 +31,11 @@ export interface DoctorReport {
   readonly auditor: boolean;
   readonly device: string;
   readonly profile: string;
+  /**
+   * The runtime. Its programs show their OpenSSL to libraries that they load, so a module that calls OpenSSL gets
+   * this one, and rates depend on it; Debian's Node.js alone uses the system's.
+   */
+  readonly host: { readonly node: string; readonly openssl: string };
   /** Undefined where no session could be opened. */
   readonly token: { readonly label: string; readonly serial: string; readonly model: string } | undefined;
   readonly checks: readonly CheckReport[];
@@ -80,7 +85,8 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       pin.typed ??= await prompt();
       return Uint8Array.from(pin.typed);
     });
-  const about = { device: profile.device, profile: profile.name };
+  const { node, openssl } = process.versions;
+  const about = { device: profile.device, profile: profile.name, host: { node, openssl } };
   try {
     progress?.("open a session and log in");
     const { session } = await openSession({ uri, profile: profileName }, { prompt: ask });
