@@ -1,9 +1,11 @@
 /**
  * The load generator's half of the protocol: everything a server can see is real, and everything else is as cheap
  * as can be, so that two cores measure the vault and not the client. It is no client: its code is never wrong
- * because it has none, its ephemeral scalars are all 2, and it seals every envelope with one HPKE context.
+ * because it has none, its ephemeral scalars are all 2, and its HPKE contexts can be made before they are needed. A site
+ * answers only one start of each context; other messages share one.
  */
 import {
+  createECDH,
   createHash,
   createPrivateKey,
   generateKeyPairSync,
@@ -49,11 +51,11 @@ const labeledExtract = (suite: Uint8Array, salt: Uint8Array, label: string, ikm:
 const labeledExpand = (suite: Uint8Array, prk: Uint8Array, label: string, info: Uint8Array, n: number) =>
   expand(prk, n, uintBE(n, 2), utf8("HPKE-v1"), suite, utf8(label), info);
 
-/** RFC 9180 §5.1, base mode, once for the whole run. */
+/** RFC 9180 §5.1, base mode. */
 function hpkeContext(fleet: string, recipient: Uint8Array) {
-  const { secretKey, publicKey } = p256.keygen();
-  const enc = p256.Point.fromBytes(publicKey).toBytes(false);
-  const dh = p256.getSharedSecret(secretKey, recipient).slice(1);
+  const pair = createECDH("prime256v1");
+  const enc = Uint8Array.from(pair.generateKeys());
+  const dh = Uint8Array.from(pair.computeSecret(recipient));
   const prk = labeledExtract(KEM_SUITE, EMPTY, "eae_prk", dh);
   const shared = labeledExpand(KEM_SUITE, prk, "shared_secret", concat(enc, recipient), 32);
   const context = concat(
@@ -79,6 +81,8 @@ export interface LoadAccount {
 }
 
 export interface LoadClient {
+  /** Makes the HPKE contexts of so many operations, which would otherwise be made on the way. */
+  prepare(operations: number): void;
   /** Both messages; resolves when the acknowledgment is here. */
   register(account: LoadAccount): Promise<void>;
   /** Both messages; resolves when the sealed backup key is here. */
@@ -91,7 +95,9 @@ export function createLoadClient(url: string, manifest: Manifest, site: number =
   const { fleet } = manifest;
   const session = manifestKey(manifest, "session", manifest.sites[site]?.name);
   const kid = fromHex(session.kid);
-  const hpke = hpkeContext(fleet, fromHex(session.publicKey));
+  const newContext = () => hpkeContext(fleet, fromHex(session.publicKey));
+  const shared = newContext();
+  const fresh: (typeof shared)[] = [];
   const akePoint = fromHex(manifestKey(manifest, "ake").publicKey);
   // dh2 = 2·S, and the same two blinded elements in turn: a repeated element would count as a repeated request.
   const dh2 = compressPoint(addPoints(akePoint, akePoint));
@@ -110,6 +116,8 @@ export function createLoadClient(url: string, manifest: Manifest, site: number =
   }
 
   async function send<R extends VaultRequest>(message: R): Promise<Answers[R["op"]]> {
+    const isStart = message.op === "register-start" || message.op === "recover-start";
+    const hpke = isStart ? (fresh.pop() ?? newContext()) : shared;
     const ciphertext = encrypt(hpke.key, hpke.nonce, encodeRequest(message), aad);
     const sealed = splitAnswer(await post(joinRequest(kid, hpke.enc, ciphertext)));
     const prk = extract(concat(hpke.enc, sealed.responseNonce), hpke.answerSecret);
@@ -158,6 +166,10 @@ export function createLoadClient(url: string, manifest: Manifest, site: number =
   }
 
   return {
+    prepare(operations) {
+      while (fresh.length < operations) fresh.push(newContext());
+    },
+
     async register({ token }) {
       const start = await send({
         op: "register-start",
