@@ -57,10 +57,12 @@ export interface FleetStatusAnswer extends StatusAnswer {
 }
 
 /** As a vault client, over all fleets of the pinned namespace. All methods throw bundle-refused too. */
-export interface FleetClient extends VaultClient {
+export interface FleetClient extends Omit<VaultClient, "delete"> {
   register(recoveryCode: string, backupKey?: Uint8Array): Promise<FleetRegistered>;
   recover(recoveryCode: string): Promise<FleetRecovered>;
   status(): Promise<FleetStatusAnswer>;
+  /** At every fleet that knows the account, whatever is registered there now. */
+  delete(): Promise<void>;
   /** The fleets that would be used now. */
   fleets(): Promise<KnownFleets>;
 }
@@ -134,7 +136,7 @@ export function createFleetClient(options: FleetClientOptions): FleetClient {
       try {
         const old = await at(fleet, 0).status();
         const { registeredAt } = await at(active, 0).status();
-        if (old.registeredAt <= registeredAt) await at(fleet, 0).delete();
+        if (old.registeredAt <= registeredAt) await at(fleet, 0).delete(old.generation);
       } catch (error) {
         // Not registered there, or not now: the next recovery looks again.
         if (!isStrongroomError(error)) throw error;

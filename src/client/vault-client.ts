@@ -70,8 +70,11 @@ export interface VaultClient {
   recover(recoveryCode: string): Promise<Recovered>;
   /** @throws the wire's codes */
   status(): Promise<StatusAnswer>;
-  /** @throws the wire's codes */
-  delete(): Promise<void>;
+  /**
+   * @param generation what is to be deleted; whatever is registered now by default
+   * @throws the wire's codes; conflict where something else is registered
+   */
+  delete(generation?: number): Promise<void>;
 }
 
 function pinned(bytes: Uint8Array, pin: string | undefined): Manifest {
@@ -157,6 +160,9 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
     }
   }
 
+  const status = (): Promise<StatusAnswer> =>
+    transport.send(async () => ({ op: "status", accountToken: await options.accountToken() }));
+
   return {
     async register(recoveryCode, given) {
       const { text } = parseNewRecoveryCode(recoveryCode);
@@ -207,12 +213,15 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       }
     },
 
-    async status() {
-      return transport.send(async () => ({ op: "status", accountToken: await options.accountToken() }));
-    },
+    status,
 
-    async delete() {
-      await transport.send(async () => ({ op: "delete", accountToken: await options.accountToken() }));
+    async delete(given) {
+      const generation = given ?? (await status()).generation;
+      await transport.send(async () => ({
+        op: "delete",
+        accountToken: await options.accountToken(),
+        generation,
+      }));
     },
   };
 }

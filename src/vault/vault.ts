@@ -200,8 +200,8 @@ export function createVault(options: VaultOptions): Vault {
     "recover-finish": recoverFinish,
     status: async (account) =>
       (await executor.execute(await recordId(account), [], () => readStatus)).outcome,
-    delete: async (account) =>
-      (await executor.execute(await recordId(account), [], () => deleteRecord)).outcome,
+    delete: async (account, { generation }) =>
+      (await executor.execute(await recordId(account), [], () => deleteRecord(generation))).outcome,
   };
 
   return {

@@ -62,6 +62,8 @@ export interface Status {
 export interface Delete {
   readonly op: "delete";
   readonly accountToken: string;
+  /** What is to be deleted, as `status` tells it: a request that arrives late must not meet a newer registration. */
+  readonly generation: number;
 }
 
 export type VaultRequest = RegisterStart | RegisterFinish | RecoverStart | RecoverFinish | Status | Delete;
@@ -175,7 +177,7 @@ const request: z.ZodType<VaultRequest> = z.discriminatedUnion("op", [
     receipt: bytes(SIGNATURE_BYTES),
   }),
   z.strictObject({ op: z.literal("status"), accountToken }),
-  z.strictObject({ op: z.literal("delete"), accountToken }),
+  z.strictObject({ op: z.literal("delete"), accountToken, generation: counter }),
 ]);
 
 const answers: { [O in Operation]: z.ZodType<Answers[O] & Heralding> } = {

@@ -19,7 +19,9 @@ type Command =
   | { readonly op: "register-finish"; readonly pick: number }
   | { readonly op: "recover-start"; readonly element: number }
   | { readonly op: "recover-finish"; readonly pick: number; readonly right: boolean }
-  | { readonly op: "status" | "delete" | "settle" }
+  | { readonly op: "status" | "settle" }
+  /** So many generations too late. */
+  | { readonly op: "delete"; readonly late: number }
   | { readonly op: "wait"; readonly ms: number };
 
 const command: fc.Arbitrary<Command> = fc.oneof(
@@ -37,7 +39,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.constant<Command>({ op: "status" }) },
   { weight: 1, arbitrary: fc.constant<Command>({ op: "settle" }) },
-  { weight: 1, arbitrary: fc.constant<Command>({ op: "delete" }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant("delete" as const), late: fc.nat(2) }) },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -152,12 +154,19 @@ class World {
         this.decide(settleExhausted);
         return;
       case "delete":
-        if (this.decide(deleteRecord))
-          for (const one of this.registerCookies) this.#begunBeforeDeletion.add(one);
+        this.#delete((this.record?.generation ?? 0) - next.late);
         return;
       case "wait":
         this.now += next.ms;
     }
+  }
+
+  #delete(generation: number): void {
+    const before = this.record;
+    if (this.decide(deleteRecord(generation)) === undefined) return;
+    // One that comes late, or again, changes nothing.
+    if (before?.generation !== generation) expect(this.record).toStrictEqual(before);
+    else for (const one of this.registerCookies) this.#begunBeforeDeletion.add(one);
   }
 
   checkAttempts(): void {

@@ -31,8 +31,9 @@ beforeAll(async () => {
   service = await startTestService({ limits: { requestTimeoutMs: 500, headerBytes: 4_096 } });
   await register(service, SUBJECT, CODE, seen);
   await recover(service, SUBJECT, CODE, seen);
-  for (const op of ["status", "delete"] as const)
-    seen.requests.set(op, { op, accountToken: await service.issueToken(SUBJECT) });
+  const accountToken = await service.issueToken(SUBJECT);
+  seen.requests.set("status", { op: "status", accountToken });
+  seen.requests.set("delete", { op: "delete", accountToken, generation: 1 });
 });
 afterAll(() => service.close());
 

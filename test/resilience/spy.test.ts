@@ -54,7 +54,9 @@ async function fullRun(): Promise<void> {
   expect(await recover(service, "alice", "another code")).toEqual(again);
   expect(await status("alice")).toMatchObject({ state: "active", generation: 2 });
   const accountToken = await service.issueToken("alice");
-  expect((await exchange(service, { op: "delete", accountToken })).answer).toMatchObject({ generation: 3 });
+  expect((await exchange(service, { op: "delete", accountToken, generation: 2 })).answer).toMatchObject({
+    generation: 3,
+  });
   expect(await status("alice")).toMatchObject({ error: "not-registered" });
 
   await register(service, "bob", CODE);

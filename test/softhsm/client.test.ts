@@ -173,6 +173,13 @@ describe("answers that are lost on their way", () => {
     });
   }
 
+  test("leave a deletion done, and not taken for one of nothing", async () => {
+    const subject = newSubject();
+    await clientFor(subject).register(CODE);
+    await unlucky(subject, [false, true, true]).delete();
+    await expect(clientFor(subject).status()).rejects.toThrow(code("not-registered"));
+  });
+
   test("cost no attempt, no generation and no key, whichever they are", async () => {
     const schedule = fc.array(fc.boolean(), { minLength: 6, maxLength: 12 });
     await fc.assert(

@@ -115,7 +115,7 @@ describe("answers to opened requests", () => {
         receipt: bytes(64),
       },
       status: { op: "status", accountToken },
-      delete: { op: "delete", accountToken },
+      delete: { op: "delete", accountToken, generation: 1 },
     };
     expect((await exchange(service, requests[op])).answer).toEqual({ error: "unauthorized" });
   });

@@ -145,7 +145,8 @@ export class StockClient {
     return this.vault.handle(this.account, { op: "status", accountToken: "t" });
   }
 
-  delete(): Promise<Answers["delete"]> {
-    return this.vault.handle(this.account, { op: "delete", accountToken: "t" });
+  async delete(): Promise<Answers["delete"]> {
+    const { generation } = await this.status();
+    return this.vault.handle(this.account, { op: "delete", accountToken: "t", generation });
   }
 }

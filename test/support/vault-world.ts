@@ -209,7 +209,9 @@ export class OmniscientAccount {
     return this.ask({ op: "status", accountToken: "t" });
   }
 
-  delete(): Promise<Answers["delete"]> {
-    return this.ask({ op: "delete", accountToken: "t" });
+  /** @param given the generation that is to be deleted; the stored one by default */
+  async delete(given?: number): Promise<Answers["delete"]> {
+    const generation = given ?? (await this.#world.record(this.account))?.generation ?? 0;
+    return this.ask({ op: "delete", accountToken: "t", generation });
   }
 }

@@ -299,9 +299,20 @@ describe("delete", () => {
     expect(await stored()).toMatchObject({ state: "deleted", budgetAt: budget });
     expect(await stored()).not.toHaveProperty("registration");
     await expect(account.status()).rejects.toThrow(code("not-registered"));
-    await expect(account.delete()).rejects.toThrow(code("not-registered"));
     await expect(account.recoverStart()).rejects.toThrow(code("not-registered"));
     await expect(account.recoverFinish(begun.cookie)).rejects.toThrow(code("not-registered"));
+  });
+
+  test("that comes late or again leaves alone what was registered since", async () => {
+    await register();
+    expect(await account.delete(1)).toStrictEqual({ generation: 2 });
+    expect(await account.delete(1)).toStrictEqual({ generation: 2 });
+    await register(2);
+    await expect(account.delete(1)).rejects.toThrow(code("conflict"));
+    await expect(account.delete(4)).rejects.toThrow(code("conflict"));
+    expect(await account.status()).toMatchObject({ state: "active", generation: 3 });
+    await account.delete(3);
+    await expect(account.delete(1)).rejects.toThrow(code("not-registered"));
   });
 
   test("no registration that was begun before it can bring the record back", async () => {

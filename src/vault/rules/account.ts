@@ -1,4 +1,5 @@
 /** Status and deletion. */
+import { StrongroomError } from "../../base/errors.ts";
 import type { Deleted, StatusAnswer } from "../../wire/messages.ts";
 import { attemptsLeft, destroyed, isOverdue, notRegistered } from "./attempts.ts";
 import type { Rule } from "./decision.ts";
@@ -34,14 +35,23 @@ export const readStatus: Rule<StatusAnswer> = (record, now) => {
 /**
  * Leaves a tombstone that keeps the budget and counts as a generation of its own: a registration that was begun
  * before the deletion expects the generation before it, and cannot bring the record back.
- * @throws not-registered
+ *
+ * @param generation which one is to go: a request that was held back on its way must not delete what was registered
+ *   since, and one that is repeated finds its own tombstone
+ * @throws not-registered; conflict for another generation
  */
-export const deleteRecord: Rule<Deleted> = (record) => {
-  if (!record || record.state === "vacant" || record.state === "deleted") throw notRegistered();
-  const generation = record.generation + 1;
-  return {
-    write: { ...record, state: "deleted", generation, registration: undefined },
-    outcome: { ok: { generation } },
-    event: "deleted",
+export function deleteRecord(generation: number): Rule<Deleted> {
+  return (record) => {
+    const after = generation + 1;
+    if (record?.state === "deleted" && record.generation === after)
+      return { outcome: { ok: { generation: after } } };
+    if (!record || record.state === "vacant" || record.state === "deleted") throw notRegistered();
+    if (record.generation !== generation)
+      throw new StrongroomError("conflict", "registered anew since this was to be deleted");
+    return {
+      write: { ...record, state: "deleted", generation: after, registration: undefined },
+      outcome: { ok: { generation: after } },
+      event: "deleted",
+    };
   };
-};
+}
