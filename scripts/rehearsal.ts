@@ -2,11 +2,11 @@
  * What `scripts/rehearse` shows once the machine is set up. Every command is the one that a person would type; the
  * plans are the examples for security teams, with addresses of this machine.
  */
-import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { stringify } from "yaml";
+import { sha256HexOf } from "../src/base/node/sha256.ts";
 import { green, say } from "../src/cli/terminal.ts";
 import { demoFleetOn } from "./lib/demo-fleet.ts";
 import { rehearsedDemo } from "./lib/rehearsed.ts";
@@ -32,9 +32,7 @@ async function rehearse(count: string, dir: string): Promise<void> {
   rmSync(dir, { recursive: true, force: true });
   chapter(`A ceremony of ${count} sites, from plan to evidence`);
   const { ceremony, sites } = await rehearsedDemo(example, "demo", dir);
-  const hash = createHash("sha256")
-    .update(readFileSync(join(ceremony, "plan.yaml")))
-    .digest("hex");
+  const hash = sha256HexOf(readFileSync(join(ceremony, "plan.yaml")));
   strongroom(["evidence", "verify", ceremony, "--expect-plan", hash]);
 
   const demo = await demoFleetOn(dir, sites);

@@ -3,11 +3,11 @@
  * its operator to another one, believing nobody but the keys that it was built with. Every command is the one that a
  * person would type.
  */
-import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { stringify } from "yaml";
+import { sha256HexOf } from "../src/base/node/sha256.ts";
 import { green, say } from "../src/cli/terminal.ts";
 import { type Auditing, NAMESPACE, startAuditing } from "./lib/auditing.ts";
 import type { Demo } from "./lib/demo.ts";
@@ -23,7 +23,7 @@ function insist(holds: boolean, what: string): void {
   if (!holds) throw new Unexpected(what);
 }
 
-const sha256 = (file: string): string => createHash("sha256").update(readFileSync(file)).digest("hex");
+const hashOf = (file: string): string => sha256HexOf(readFileSync(file));
 
 /** Everything that is there, so that all of it is stopped. */
 class Stage {
@@ -107,7 +107,7 @@ class Alice {
 
   /** What must not change from the day that the app was built. */
   built(): string {
-    return `${sha256(this.#stage.at("pins.json"))} ${sha256(this.#config)}`;
+    return `${hashOf(this.#stage.at("pins.json"))} ${hashOf(this.#config)}`;
   }
   protect(): void {
     const folder = this.#stage.at("letters");

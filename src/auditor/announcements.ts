@@ -1,10 +1,10 @@
 /** Announcements by their hash: handed in, and published when they are signed. Exact bytes, which never change. */
-import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
 import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { type Announcement, decodeAnnouncement, MAX_ANNOUNCEMENT_BYTES } from "../wire/announcement.ts";
 import { auditorRefused } from "./announcement-rules.ts";
 
@@ -28,7 +28,7 @@ export class Announcements {
 
   /** @param digest SHA-256, hex @throws auditor-refused for bytes of another hash; decode-failed; file-failed, store-full */
   async put(digest: string, bytes: Uint8Array): Promise<void> {
-    const actual = createHash("sha256").update(bytes).digest("hex");
+    const actual = sha256HexOf(bytes);
     if (actual !== digest) throw auditorRefused(`the announcement's hash is ${actual}, not ${digest}`);
     decodeAnnouncement(bytes);
     if (existsSync(this.#at(this.#published, digest))) return;
@@ -42,7 +42,7 @@ export class Announcements {
     for (const folder of [this.#published, this.#waiting]) {
       const bytes = await readIfThere(this.#at(folder, digest), MAX_ANNOUNCEMENT_BYTES);
       if (!bytes) continue;
-      if (createHash("sha256").update(bytes).digest("hex") !== digest)
+      if (sha256HexOf(bytes) !== digest)
         throw new StrongroomError("record-corrupt", `the announcement ${digest} is damaged on the disk`);
       return { announcement: decodeAnnouncement(bytes), bytes };
     }

@@ -4,12 +4,12 @@
  * never overwritten, for one of the two is not what others were shown. The checkpoint goes last, so that whoever reads
  * the mirror meanwhile finds everything that it speaks of.
  */
-import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { equal, fromUtf8, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { type Checkpoint, verifyCheckpoint } from "../merkle/checkpoint.ts";
 import { leafHash, rootOf } from "../merkle/tree.ts";
 import { MAX_ANNOUNCEMENT_BYTES } from "../wire/announcement.ts";
@@ -67,7 +67,7 @@ async function requireWhole(mirror: string, { size: epochs, root }: Checkpoint):
     const bytes = await readIfThere(join(mirror, "bundles", `${epoch}.json`), MAX_BUNDLE_BYTES);
     if (!bytes) throw refuse(`epoch ${epoch} has no bundle yet`, "ask again in a moment");
     const { announcement, audit, countersignature } = decodeBundle(bytes);
-    const digest = createHash("sha256").update(utf8(announcement)).digest("hex");
+    const digest = sha256HexOf(utf8(announcement));
     const stored = await readIfThere(join(mirror, "announcements", `${digest}.json`), MAX_ANNOUNCEMENT_BYTES);
     if (audit.epoch !== epoch || audit.digest !== digest || !stored || fromUtf8(stored) !== announcement)
       throw refuse(`the mirror's files of epoch ${epoch} do not belong together`);

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { createPrivate, makeFolder } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { provision, provisioned } from "../keys/provision.ts";
 import { readPublicKeys } from "../keys/public-keys.ts";
 import type { KeySpec } from "../keys/roles.ts";
@@ -76,7 +77,7 @@ export async function operatorToken(path: string): Promise<string> {
     throw new StrongroomError("usage", `${path} holds no token`, {
       hint: "it is one line of 16 to 512 letters, digits and . _ ~ + / = -",
     });
-  return createHash("sha256").update(token).digest("hex");
+  return sha256HexOf(token);
 }
 
 /**

@@ -3,13 +3,13 @@
  * countersigns, the log gets the entry, and the bundle is published; then comes the next epoch. Everything that changes
  * something is done by one after the other, and every request may be sent again: it gets the same answer.
  */
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { fromHex, fromUtf8 } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { decodeJson } from "../ceremony/json-bytes.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import type { Audit } from "../wire/audit.ts";
@@ -247,7 +247,7 @@ export class AuditedNamespace {
         `no trusted operator key: ${request.operatorKey}`,
         "an epoch is countersigned under a key of the epoch before",
       );
-    const keyHash = Uint8Array.from(createHash("sha256").update(fromHex(auditor)).digest());
+    const keyHash = sha256Of(fromHex(auditor));
     const message = countersignatureMessage(audit, keyHash);
     if (!verifySignature(fromHex(request.operatorKey), message, fromHex(request.countersignature)))
       throw auditorRefused("the countersignature does not verify");

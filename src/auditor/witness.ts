@@ -3,11 +3,11 @@
  * last, its token remembers before the cosignature is made, so that neither a restored disk nor a crash lets it vouch
  * for two histories; the disk keeps the newest checkpoint of each log for people to look at.
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { equal, toHex, utf8 } from "../base/bytes.ts";
+import { equal, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { makeFolder, readIfThere, writeDurably } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { parseAddCheckpoint } from "../merkle/add-checkpoint.ts";
 import { type Checkpoint, parseCheckpoint, verifyCheckpoint } from "../merkle/checkpoint.ts";
 import { type LogFault, logFaultOf } from "../merkle/fault.ts";
@@ -45,11 +45,7 @@ const NO_EPOCH = { epoch: 0, digest: "00".repeat(32) } as const;
 
 /** CKA_LABEL of what the token remembers of a log. */
 export function witnessAnchorLabel(name: string, origin: string): string {
-  return `strongroom/witness/${name}/${toHex(hash(origin)).slice(0, 32)}`;
-}
-
-function hash(text: string): Uint8Array {
-  return Uint8Array.from(createHash("sha256").update(text).digest());
+  return `strongroom/witness/${name}/${sha256HexOf(origin).slice(0, 32)}`;
 }
 
 export class Witness {
@@ -162,7 +158,7 @@ function refusal(error: unknown, statuses: typeof REFUSED): WitnessAnswer {
 }
 
 function pathOf(stateDir: string, origin: string): string {
-  return join(stateDir, "logs", `${toHex(hash(origin))}.checkpoint`);
+  return join(stateDir, "logs", `${sha256HexOf(origin)}.checkpoint`);
 }
 
 /** The token decides; a disk that is behind it was restored or never written, and one that is ahead is not its own. */

@@ -3,7 +3,6 @@
  * all, also after a power failure. `private/` is not evidence: shares of custodians before they are handed out,
  * and what the root keeps between its challenge and its comparison.
  */
-import { createHash } from "node:crypto";
 import {
   closeSync,
   existsSync,
@@ -17,6 +16,7 @@ import {
 import { join } from "node:path";
 import { wipe } from "../base/bytes.ts";
 import { readIfThereSync, writeDurablySync } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 
 const PRIVATE = "private";
 
@@ -76,7 +76,7 @@ export class CeremonyFolder {
     const name = existsSync(dir) ? readdirSync(dir).find((one) => one.startsWith(prefix)) : undefined;
     const bytes = name === undefined ? undefined : this.read(`attachments/${name}`);
     if (name === undefined || !bytes) return undefined;
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const sha256 = sha256HexOf(bytes);
     wipe(bytes);
     return { format: name.slice(prefix.length), file: `attachments/${name}`, sha256 };
   }

@@ -3,9 +3,9 @@
  * that it names, is signed by its station's key, and rests in its turn on statements that are here with the
  * hashes that it tells. So whoever takes a step has checked all that led to it, without trusting the carrier.
  */
-import { createHash } from "node:crypto";
 import { equal, fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { decodeEnvelope, isSignedBy } from "./dsse.ts";
 import { Earlier, type EarlierStatement } from "./earlier.ts";
 import type { CeremonyPlan } from "./plan.ts";
@@ -84,7 +84,7 @@ function verifyChain(roots: readonly string[], { plan, planHash, files, before }
     const so = new Earlier(known);
     for (const { step: input, sha256 } of statement.inputs)
       if (so.sha256(input) !== sha256) throw refuse(`it rests on another statement of ${input}`);
-    return { statement, sha256: createHash("sha256").update(bytes).digest("hex") };
+    return { statement, sha256: sha256HexOf(bytes) };
   }
 
   /** A station's key is in a later statement than its first ones, so signatures come after all else. */

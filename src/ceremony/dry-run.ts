@@ -3,9 +3,9 @@
  * (src/token/paper-token.ts). No PKCS#11 library is loaded, no PIN asked for, no file read but plans and profiles, and
  * none written. The people say yes to everything.
  */
-import { createHash } from "node:crypto";
 import { utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import type { RecordedCall } from "../token/call-record.ts";
 import { Pkcs11Module } from "../token/module.ts";
 import { PaperToken } from "../token/paper-token.ts";
@@ -136,7 +136,7 @@ async function takeAll(
   const manifest = folder.published.get("manifest.json");
   const last = steps.findLast(({ action }) => action === "manifest");
   if (!manifest || !last) throw new StrongroomError("internal", "a ceremony without a manifest");
-  const sha256 = createHash("sha256").update(manifest).digest("hex");
+  const sha256 = sha256HexOf(manifest);
   const result = { manifest: decodeManifest(manifest), sha256, earlier: made.under([last.id]) };
   return { steps: taken, result };
 }
@@ -158,7 +158,7 @@ class Statements {
   add(step: CeremonyStep, envelope: Envelope): void {
     const statement = {
       statement: decodeStatement(envelope.payload),
-      sha256: createHash("sha256").update(encodeEnvelope(envelope)).digest("hex"),
+      sha256: sha256HexOf(encodeEnvelope(envelope)),
     };
     this.#made.set(step.id, { statement, restsOn: this.#closure(inputsOf(step, this.#steps)) });
   }

@@ -7,10 +7,11 @@
  * its key, and no key signs twice. Two kinds of keys sign: P-256 keys in tokens (ECDSA over SHA-256, r ‖ s), known by
  * their uncompressed points, and the officers' Ed25519 keys.
  */
-import { createHash, createPublicKey, verify } from "node:crypto";
+import { createPublicKey, verify } from "node:crypto";
 import { z } from "zod";
 import { concat, toBase64Url, toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import { encodeJson } from "../wire/json.ts";
 import { decodeJson } from "./json-bytes.ts";
@@ -54,7 +55,7 @@ export function pae(payloadType: string, payload: Uint8Array): Uint8Array {
 
 /** The first 8 bytes of SHA-256 of the public key, hex. */
 export function keyIdOf(publicKey: Uint8Array): string {
-  return toHex(createHash("sha256").update(publicKey).digest().subarray(0, 8));
+  return toHex(sha256Of(publicKey).subarray(0, 8));
 }
 
 /**

@@ -1,10 +1,10 @@
 /** Puts the evidence of a ceremony together: checks it, lists its files, and lets officers sign the list. */
-import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { equal, fromHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { writeDurablySync } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { checkClaims } from "./claims/all.ts";
 import { addSignature, type Envelope, type EnvelopeSigner, encodeEnvelope, keyIdOf } from "./dsse.ts";
 import { EVIDENCE_FILE } from "./evidence-files.ts";
@@ -31,7 +31,7 @@ export async function buildEvidence(dir: string): Promise<BuiltEvidence> {
   const { envelope, state } = listOf(await readEvidence(dir));
   if (state === "created") writeDurablySync(join(dir, EVIDENCE_FILE), encodeEnvelope(envelope));
   const { subject } = openEvidence(encodeEnvelope(envelope)).statement;
-  return { state, files: subject.length, sha256: sha256Of(envelope.payload) };
+  return { state, files: subject.length, sha256: sha256HexOf(envelope.payload) };
 }
 
 /** The list of a ceremony that holds, with the signatures that it has. @throws evidence-invalid */
@@ -95,8 +95,4 @@ export function copyEvidence(dir: string, to: string): number {
     throw new StrongroomError("file-failed", `cannot write the evidence to ${to}`, { cause });
   }
   return paths.length;
-}
-
-function sha256Of(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -1,5 +1,5 @@
 /** Which files are the evidence of a ceremony, and how large they may be. */
-import { createHash } from "node:crypto";
+import { sha256HexOf } from "../base/node/sha256.ts";
 
 export interface EvidenceFile {
   /** SHA-256, hex. */
@@ -48,5 +48,5 @@ export function isAttachment(path: string): boolean {
 
 /** A file of which the bytes are there. */
 export function evidenceFile(bytes: Uint8Array): EvidenceFile {
-  return { sha256: createHash("sha256").update(bytes).digest("hex"), size: bytes.length, bytes };
+  return { sha256: sha256HexOf(bytes), size: bytes.length, bytes };
 }

@@ -2,8 +2,9 @@
  * What a fleet is before it is changed: the statements of the ceremony that made its tokens, and the manifest that is in
  * force. The keys of the tokens are known from there, so a token from elsewhere cannot take part.
  */
-import { createHash } from "node:crypto";
+
 import { StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { decodeManifest, type Manifest } from "../wire/manifest.ts";
 import { openManifestSignature } from "./approvals.ts";
 import { CeremonyFolder } from "./ceremony-folder.ts";
@@ -44,14 +45,14 @@ function load(folder: CeremonyFolder, plan: CeremonyPlan, left: number): LoadedP
   );
   if (!planBytes || !bytes || !signature) throw stopped("it is not there, or not whole");
   const pastPlan = decodePlan(planBytes, past.path("plan.yaml"));
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const sha256 = sha256HexOf(bytes);
   if (pastPlan.fleet !== plan.fleet) throw stopped(`it is of the fleet ${pastPlan.fleet}`);
   if (pastPlan.mode !== plan.mode) throw stopped(`it is of a ${pastPlan.mode}`);
   if (sha256 !== plan.predecessor.manifest) throw stopped("its manifest is not the one that the plan names");
   const before = load(past, pastPlan, left - 1);
   const last = stepsOf(pastPlan).findLast(({ action }) => action === "manifest");
   if (!last) throw stopped("it made no manifest");
-  const planHash = createHash("sha256").update(planBytes).digest("hex");
+  const planHash = sha256HexOf(planBytes);
   const earlier = verifyTaken(last, {
     plan: pastPlan,
     planHash,

@@ -2,13 +2,14 @@
  * A rehearsal: the same steps as in the plan, on new SoftHSM tokens, with officers' keys that were made a moment ago,
  * and nobody asked. The plan that is rehearsed is derived from the given one and says of itself that it is a rehearsal.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { stringify } from "yaml";
 import { toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { writeDurablySync } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { modulePath } from "../token/connection.ts";
 import { loadProfile } from "../token/profile-file.ts";
 import { formatTokenUri } from "../token/uri.ts";
@@ -155,7 +156,7 @@ async function prepare(options: RehearsalOptions, folder: CeremonyFolder): Promi
     members: members.map(({ name, publicKey }) => ({ name, publicKey })),
   });
   const bytes = utf8(`# REHEARSAL of another plan; its tokens are software.\n${stringify(plan)}`);
-  const planHash = createHash("sha256").update(bytes).digest("hex");
+  const planHash = sha256HexOf(bytes);
   for (const { signer, ...officer } of members)
     folder.publish(approvalPath(officer), encodeEnvelope(await signApproval(plan, planHash, signer)));
   folder.publish("plan.yaml", bytes);

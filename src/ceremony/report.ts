@@ -2,9 +2,9 @@
  * The evidence of a ceremony as one page, for people who never saw one: what is proved, by whom, and what is only said.
  * It loads nothing and runs nothing, and decides nothing: every sentence of it is a claim's, or a file's.
  */
-import { createHash } from "node:crypto";
 import { fromHex } from "../base/bytes.ts";
 import { isStrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { ACTIONS_TEXT } from "./actions-text.ts";
 import type { Claim } from "./claims/claim.ts";
 import { summarise, verdict } from "./claims/summary.ts";
@@ -71,7 +71,7 @@ function comparisons(reading: EvidenceReading): Html {
 <p>Evidence cannot vouch for its own plan or its own root. Compare these values with what the officers published, or had
 printed, by another way.</p>
 ${plan === undefined ? html`` : row("The plan (SHA-256)", plan, wordsOf(fromHex(plan)))}
-${root === undefined ? html`` : row("The root's public key (SHA-256)", createHash("sha256").update(root).digest("hex"), fingerprintWords(root))}
+${root === undefined ? html`` : row("The root's public key (SHA-256)", sha256HexOf(root), fingerprintWords(root))}
 ${manifest === undefined ? html`` : row("The manifest that clients will trust (SHA-256)", manifest, wordsOf(fromHex(manifest)))}`;
 }
 

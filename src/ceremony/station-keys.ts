@@ -1,5 +1,6 @@
 /** The key by which a station signs: the root's, or the identity of a member. */
-import { createHash } from "node:crypto";
+
+import { sha256Of } from "../base/node/sha256.ts";
 import { theObject } from "../keys/fleet-objects.ts";
 import { readPublicPoint } from "../keys/public-keys.ts";
 import type { KeySpec } from "../keys/roles.ts";
@@ -28,7 +29,7 @@ export function readStationKey(session: TokenSession, key: KeySpec): Uint8Array 
  * @throws key-missing, key-drift; token errors
  */
 export function signWith(session: TokenSession, key: KeySpec, message: Uint8Array): Uint8Array {
-  const digest = Uint8Array.from(createHash("sha256").update(message).digest());
+  const digest = sha256Of(message);
   const object = theObject(session, "private key", key.label);
   return Uint8Array.from(session.sign(session.traits.mechanisms.ecdsa, object, digest));
 }

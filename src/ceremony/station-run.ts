@@ -3,9 +3,9 @@
  * happens, and the signed statement into its file. Whatever moment the power goes, what is there says how far it came:
  * a statement is there or not, and a step that has begun without one is looked at before it is taken again.
  */
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { startModule } from "../token/connection.ts";
 import { releaseModule } from "../token/module.ts";
 import { loadProfile } from "../token/profile-file.ts";
@@ -36,8 +36,6 @@ export interface StepResult {
   readonly sha256: string;
 }
 
-const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-
 /** The plan in a ceremony's directory. @throws plan-invalid */
 export function planIn(folder: CeremonyFolder): { readonly plan: CeremonyPlan; readonly planHash: string } {
   const bytes = folder.read("plan.yaml");
@@ -45,7 +43,7 @@ export function planIn(folder: CeremonyFolder): { readonly plan: CeremonyPlan; r
     throw new StrongroomError("plan-invalid", `${folder.dir} has no plan.yaml`, {
       hint: "strongroom ceremony run PLAN --dir DIR puts it there",
     });
-  return { plan: decodePlan(bytes, folder.path("plan.yaml")), planHash: sha256Of(bytes) };
+  return { plan: decodePlan(bytes, folder.path("plan.yaml")), planHash: sha256HexOf(bytes) };
 }
 
 /** The token of a station. @throws plan-invalid */
@@ -98,7 +96,7 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
   const taken = chain.files(step.id);
   if (taken) {
     verifyTaken(step, chain);
-    const sha256 = sha256Of(taken);
+    const sha256 = sha256HexOf(taken);
     if (!isDone && step.action !== "close") {
       transcript.append({ kind: "resumed", step: step.id, torn: transcript.torn });
       transcript.append({ kind: "file-out", step: step.id, sha256 });
@@ -132,7 +130,7 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
       kept: (name) => folder.kept(name),
       forget: (name) => void forgotten.push(name),
       attestation: () => folder.attestation(step.station),
-      moduleHash: () => sha256Of(readFileSync(module.path)),
+      moduleHash: () => sha256HexOf(readFileSync(module.path)),
     };
     const envelope = await takeStep({
       plan,
@@ -162,7 +160,7 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
       },
     });
     const bytes = encodeEnvelope(envelope);
-    const sha256 = sha256Of(bytes);
+    const sha256 = sha256HexOf(bytes);
     if (step.action !== "close") transcript.sync();
     folder.publish(`steps/${step.id}.json`, bytes);
     for (const name of forgotten) folder.forget(name);

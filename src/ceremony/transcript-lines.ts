@@ -2,10 +2,10 @@
  * A transcript as bytes: JSON lines, each with the SHA-256 of the line before it; the first has the hash of the plan
  * in that place. Whoever signs the last hash has signed all of them, and in their order.
  */
-import { createHash } from "node:crypto";
 import { z } from "zod";
-import { fromUtf8, toHex } from "../base/bytes.ts";
+import { fromUtf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import type { CeremonyMode } from "./plan.ts";
 
 /** A call's template and results have a few kilobytes at most. */
@@ -103,7 +103,7 @@ const schemas: Readonly<Record<string, z.ZodType>> = Object.fromEntries(
 
 /** @param line without its end */
 export function lineHash(line: Uint8Array): string {
-  return toHex(createHash("sha256").update(line).digest());
+  return sha256HexOf(line);
 }
 
 /** The line that an entry becomes, without its end. @throws internal for an entry that no reader would take */

@@ -2,7 +2,6 @@
  * The evidence of all fleets that were ever announced, judged anew: by the auditor's own policy where it is given, else
  * every claim has to hold on something. Evidence is fetched to a folder of its own, and only what hashes to its list.
  */
-import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +12,7 @@ import type { AuditPolicy } from "../auditor/policy.ts";
 import { fromUtf8 } from "../base/bytes.ts";
 import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
 import { writeDurably } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { CLAIM_IDS } from "../ceremony/claims/claim.ts";
 import {
   isAttachment,
@@ -78,7 +78,7 @@ async function fetchEvidence(source: TrustSource, folder: string, to: string): P
     const limit = isAttachment(path) ? MAX_ATTACHMENT_BYTES : MAX_EVIDENCE_FILE_BYTES;
     const bytes = size <= limit ? await source.get(`${folder}/files/${path}`, size) : undefined;
     if (!bytes) throw missing(path);
-    if (bytes.length !== size || createHash("sha256").update(bytes).digest("hex") !== sha256)
+    if (bytes.length !== size || sha256HexOf(bytes) !== sha256)
       throw refused("evidence-mismatch", `${path} is not the one that is listed`);
     await writeDurably(join(to, "files", path), bytes);
   }

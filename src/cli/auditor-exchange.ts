@@ -2,11 +2,11 @@
  * What an operator's commands say to an auditor over HTTP. Every request may be sent again: the auditor answers it as it
  * did before, so a command that was interrupted is simply run again.
  */
-import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { CountersignRequest } from "../auditor/namespace.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { EVIDENCE_FILE } from "../ceremony/evidence-files.ts";
 import { readEvidenceFiles } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
@@ -44,7 +44,7 @@ export function evidenceHash(dir: string): string {
     throw new StrongroomError("evidence-invalid", `${dir} has no ${EVIDENCE_FILE}`, {
       hint: "`strongroom evidence build` makes it, `strongroom ceremony sign` signs it",
     });
-  return createHash("sha256").update(openEvidence(list).envelope.payload).digest("hex");
+  return sha256HexOf(openEvidence(list).envelope.payload);
 }
 
 async function refusal(response: Response): Promise<StrongroomError> {

@@ -3,10 +3,10 @@
  * is verified first; after it there is no way back, as the log never forgets.
  */
 
-import { createHash } from "node:crypto";
 import { Command } from "commander";
 import { equal, toHex, utf8 } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { sha256HexOf, sha256Of } from "../base/node/sha256.ts";
 import { countersign, countersignKey, countersignPoint } from "../keys/countersign.ts";
 import { rememberCountersigned } from "../keys/countersigned.ts";
 import { openSession } from "../token/open.ts";
@@ -54,16 +54,13 @@ interface Proposed {
   readonly keys: AnnouncedKeys;
 }
 
-const sha256 = (bytes: Uint8Array): Uint8Array =>
-  Uint8Array.from(createHash("sha256").update(bytes).digest());
-
 /** @throws usage, bundle-refused, decode-failed, file-failed */
 function proposedIn({ announcement: file, previous }: CountersignOptions): Proposed {
   const bytes = readBytes(file, "the announcement");
   const announcement = decodeAnnouncement(bytes);
   const late = untimely(announcement, Date.now());
   if (late) throw late;
-  const digest = toHex(sha256(bytes));
+  const digest = sha256HexOf(bytes);
   if (announcement.epoch === 1)
     return { bytes, digest, announcement, before: undefined, keys: announcement.keys };
   if (previous === undefined)
@@ -71,7 +68,7 @@ function proposedIn({ announcement: file, previous }: CountersignOptions): Propo
       hint: "the bundle of the epoch before says which keys are trusted for this one",
     });
   const last = utf8(readBundle(previous).announcement);
-  if (toHex(sha256(last)) !== announcement.previous) throw refused("broken-chain", previous);
+  if (sha256HexOf(last) !== announcement.previous) throw refused("broken-chain", previous);
   const before = decodeAnnouncement(last);
   return { bytes, digest, announcement, before, keys: before.keys };
 }
@@ -149,7 +146,7 @@ async function run(options: CountersignOptions): Promise<void> {
     say("dry run: nothing was signed");
     return;
   }
-  const message = countersignatureMessage(audit, sha256(auditorKey));
+  const message = countersignatureMessage(audit, sha256Of(auditorKey));
   const request = { epoch, ...(await signIn(chosen, proposed, message, options.memory)) };
   say(`countersigned under ${request.operatorKey.slice(0, 16)}…`);
   if (options.auditor === undefined || options.operatorToken === undefined) {

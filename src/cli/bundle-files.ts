@@ -1,10 +1,10 @@
 /** What the `bundle` and `auditor` commands read and write: files, and the places where published bundles lie. */
-import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
 import { writeDurably } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { type BundleSources, bundleSources } from "../client/bundle-sources.ts";
 import { decodePins, type Pins } from "../trust/pins.ts";
 import { type Bundle, decodeBundle, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
@@ -14,7 +14,7 @@ const TIMEOUT_MS = 15_000;
 
 /** SHA-256, hex: what announcements and evidence are known by. */
 export function digestOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+  return sha256HexOf(bytes);
 }
 
 /** @throws file-failed */

@@ -1,9 +1,9 @@
 /** `strongroom bundle verify | show | pins`: what a bundle says, and whether it is true. */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { toHex, utf8 } from "../base/bytes.ts";
+import { utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { failedClaims } from "../ceremony/evidence-judge.ts";
 import { verifyEvidence } from "../ceremony/evidence-verify.ts";
 import { parseVkey } from "../merkle/vkey.ts";
@@ -172,9 +172,7 @@ async function pins(file: string | undefined, options: PinsOptions): Promise<voi
   );
   for (const key of keys.auditors) say(`  auditor   ${key}`);
   for (const key of keys.operators)
-    say(
-      `  operator  ${toHex(Uint8Array.from(createHash("sha256").update(key).digest())).slice(0, 32)} (${key.slice(0, 24)}…)`,
-    );
+    say(`  operator  ${sha256HexOf(key).slice(0, 32)} (${key.slice(0, 24)}…)`);
   for (const key of keys.logs) say(`  log       ${key}`);
 }
 

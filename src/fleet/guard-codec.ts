@@ -3,10 +3,10 @@
  * record's id as well. It stands against disks, not against attackers, who would own the site: an entry that was
  * damaged, or is another record's, must not open anything, so it is refused and the record with it.
  */
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { concat, equal, framed } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { counter, sized } from "../vault/share-schema.ts";
 import { decodeCbor, encodeCbor } from "../wire/cbor.ts";
 import { HASH_BYTES } from "../wire/limits.ts";
@@ -34,9 +34,7 @@ const guardEntry: z.ZodType<GuardEntry> = z
   .refine(({ base, used }) => (used.at(-1)?.seq ?? base) <= base + MAX_ATTEMPTS, "attempts out of range");
 
 function checksum(id: Uint8Array, cbor: Uint8Array): Uint8Array {
-  const digest = createHash("sha256")
-    .update(framed("strongroom/guard/v1", id, cbor))
-    .digest();
+  const digest = sha256Of(framed("strongroom/guard/v1", id, cbor));
   return Uint8Array.from(digest.subarray(0, CHECKSUM_BYTES));
 }
 

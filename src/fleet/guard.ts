@@ -3,10 +3,10 @@
  * rule allows is durable before the caller may use its token; a write that failed, or that nobody can tell about,
  * allows nothing.
  */
-import { createHash } from "node:crypto";
 import { framed, toHex, uintBE, utf8 } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import type { RecordStore, Versioned } from "../store/record-store.ts";
 import { keyedMutex } from "../vault/keyed-mutex.ts";
@@ -62,15 +62,11 @@ export interface GuardOptions {
 /** Only this process writes its table, and one request at a time for each record. */
 const MAX_ROUNDS = 4;
 
-function sha256(bytes: Uint8Array): Uint8Array {
-  return Uint8Array.from(createHash("sha256").update(bytes).digest());
-}
-
 function policyHash(policy: {
   readonly receiptPublicKey: Uint8Array;
   readonly maxAttempts: number;
 }): Uint8Array {
-  return sha256(framed("strongroom/policy/v1", policy.receiptPublicKey, uintBE(policy.maxAttempts, 4)));
+  return sha256Of(framed("strongroom/policy/v1", policy.receiptPublicKey, uintBE(policy.maxAttempts, 4)));
 }
 
 /**
@@ -78,7 +74,7 @@ function policyHash(policy: {
  * one account token would be two.
  */
 function tokenHash(accountToken: string): Uint8Array {
-  return sha256(utf8(accountToken.slice(0, accountToken.lastIndexOf("."))));
+  return sha256Of(utf8(accountToken.slice(0, accountToken.lastIndexOf("."))));
 }
 
 export function createGuard(options: GuardOptions): Guard {
@@ -93,7 +89,7 @@ export function createGuard(options: GuardOptions): Guard {
       seq,
       base,
       policy: policyHash(request),
-      element: sha256(request.blindedElement),
+      element: sha256Of(request.blindedElement),
       token: tokenHash(request.accountToken),
       receiptVerifies: () =>
         verifySignature(

@@ -2,8 +2,8 @@
  * The operator's countersign key (design §10): what says that an audited announcement is the operator's own. It is made in
  * the operator's token, belongs to a namespace and not to a fleet, and signs nothing else.
  */
-import { createHash } from "node:crypto";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import type { Profile } from "../token/profile.ts";
 import type { TokenSession } from "../token/session.ts";
@@ -51,7 +51,7 @@ export function countersignPoint(session: TokenSession, key: KeySpec): Uint8Arra
  * @throws key-missing, key-drift, token errors
  */
 export function countersign(session: TokenSession, key: KeySpec, message: Uint8Array): Uint8Array {
-  const digest = Uint8Array.from(createHash("sha256").update(message).digest());
+  const digest = sha256Of(message);
   const signature = session.sign(session.traits.mechanisms.ecdsa, session.key(key.name), digest, 128);
   if (verifySignature(countersignPoint(session, key), message, signature)) return signature;
   throw new StrongroomError("key-drift", `what ${key.label} signs does not verify under its public half`);

@@ -9,9 +9,9 @@
  * - ake: x(ake·P) for a point P that the nonce names and whose logarithm nobody knows. With p·G = P known, the
  *   public key alone would do for an answer.
  */
-import { createHash } from "node:crypto";
 import { equal, framed } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { decompressPoint } from "../crypto/node/p256.ts";
 import { KEY_TYPE, OBJECT_CLASS } from "../token/attributes.ts";
 import { chooseKeyWrap, wrapMechanism } from "../token/key-wrap.ts";
@@ -30,14 +30,12 @@ export interface EqualityProof {
 }
 
 const CONTEXT = "strongroom/key-equality/v1";
-const sha256 = (bytes: Uint8Array): Uint8Array =>
-  Uint8Array.from(createHash("sha256").update(bytes).digest());
 
 /** The x-coordinates are tried in turn; half of them have a point. */
 function pointFrom(seed: Uint8Array): Uint8Array {
   for (let counter = 0; counter < 256; counter++) {
     try {
-      return decompressPoint(Uint8Array.of(2, ...sha256(framed(seed, Uint8Array.of(counter)))));
+      return decompressPoint(Uint8Array.of(2, ...sha256Of(framed(seed, Uint8Array.of(counter)))));
     } catch (error) {
       if (!isStrongroomError(error, "point-invalid")) throw error;
     }
@@ -79,11 +77,11 @@ export function proveKey(
   const question = framed(CONTEXT, spec.label, nonce);
   const { usage } = ROLES[spec.role];
   const answer = usage.includes("wrap")
-    ? wrappedValue(session, key, sha256(question))
+    ? wrappedValue(session, key, sha256Of(question))
     : usage.includes("derive")
       ? session.derive(key, encodePoint(pointFrom(question), session.traits.pointSend))
       : session.sign(session.traits.mechanisms.hmac, key, question);
-  return sha256(framed(CONTEXT, spec.label, nonce, answer));
+  return sha256Of(framed(CONTEXT, spec.label, nonce, answer));
 }
 
 /** @throws key-drift unless all say the same */

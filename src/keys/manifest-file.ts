@@ -2,9 +2,10 @@
  * The manifest on disk. Clients pin the hash of its exact bytes, so a file that says the same is left alone,
  * and one that says something else is never overwritten.
  */
-import { createHash } from "node:crypto";
+
 import { StrongroomError } from "../base/errors.ts";
 import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../wire/manifest.ts";
 import { manifestDifferences } from "./manifest-of.ts";
 
@@ -13,8 +14,6 @@ export interface ManifestFile {
   /** SHA-256 of the file's bytes, hex: what clients pin. */
   readonly sha256: string;
 }
-
-const hash = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** @returns undefined where there is no such file @throws file-failed, manifest-invalid */
 export async function readManifest(path: string): Promise<Manifest | undefined> {
@@ -30,12 +29,12 @@ export async function publishManifest(path: string, manifest: Manifest): Promise
   const old = await readIfThere(path);
   if (old) {
     const differences = manifestDifferences(decodeManifest(old), manifest);
-    if (differences.length === 0) return { state: "unchanged", sha256: hash(old) };
+    if (differences.length === 0) return { state: "unchanged", sha256: sha256HexOf(old) };
     throw new StrongroomError("manifest-invalid", `${path} says otherwise about ${differences.join(", ")}`, {
       hint: "nothing was written; check the token, the sites, their urls and the policy, or give another file",
     });
   }
   const bytes = encodeManifest(manifest);
   await writeDurably(path, bytes);
-  return { state: "created", sha256: hash(bytes) };
+  return { state: "created", sha256: sha256HexOf(bytes) };
 }

@@ -5,8 +5,8 @@
  * Everything is said explicitly: CKA_PRIVATE, CKA_EXTRACTABLE, CKA_MODIFIABLE and CKA_COPYABLE have defaults
  * that differ between devices, and a usage flag that is left out is granted by some of them.
  */
-import { createHash } from "node:crypto";
 import { fromHex, utf8 } from "../base/bytes.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { type AttributeName, KEY_TYPE, OBJECT_CLASS, type Template } from "../token/attributes.ts";
 import type { KeySpec, KeyType, Role, RoleName, Usage } from "./roles.ts";
 import { ROLES } from "./roles.ts";
@@ -96,7 +96,7 @@ function flags(kind: keyof typeof FLAGS, role: Role): Template {
 
 /** CKA_ID: the same for both halves of a pair and on every site, 16 bytes. */
 export function keyId(label: string): Uint8Array {
-  return Uint8Array.from(createHash("sha256").update(utf8(label)).digest().subarray(0, 16));
+  return sha256Of(utf8(label)).slice(0, 16);
 }
 
 /** What a role's keys are in the tokens of a running fleet. @param sites how many it has; one needs no transport */

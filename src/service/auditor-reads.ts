@@ -2,11 +2,11 @@
  * What everybody may ask an auditor: the interface of the Plexi key-transparency auditor (cloudflare/plexi), so that its
  * client reads our audits too. Bodies are what its types take: an absent value is left out or null, never another kind.
  */
-import { createHash } from "node:crypto";
 import type { Express, Request, Response } from "express";
 import type { AuditedNamespace } from "../auditor/namespace.ts";
 import { framed, toHex } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { READ, wrongMethod } from "./pages.ts";
 
 export type Namespaces = ReadonlyMap<string, AuditedNamespace>;
@@ -52,11 +52,7 @@ function info(namespaces: Namespaces): object {
 
 /** A UUID (version 8, RFC 9562 §5.8) that an epoch keeps: Plexi numbers its audit jobs. */
 function jobId(namespace: string, epoch: number): string {
-  const bytes = Uint8Array.from(
-    createHash("sha256")
-      .update(framed("strongroom/audit-job/v1", namespace, `${epoch}`))
-      .digest(),
-  ).subarray(0, 16);
+  const bytes = sha256Of(framed("strongroom/audit-job/v1", namespace, `${epoch}`)).subarray(0, 16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
   return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");

@@ -2,9 +2,9 @@
  * What anybody may read about fleets: the site's manifest, byte for byte, and the validation bundles, from which clients
  * learn of new fleets (design §10).
  */
-import { createHash } from "node:crypto";
 import type { Express, Request, Response } from "express";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import type { BundleShelf } from "./bundles.ts";
 import type { TrustsProxy } from "./client-address.ts";
 import type { ServiceLog } from "./log.ts";
@@ -33,7 +33,7 @@ interface Document {
 
 function documentOf(bytes: Uint8Array): Document {
   const body = Buffer.from(bytes);
-  return { body, etag: `"${createHash("sha256").update(body).digest("hex")}"` };
+  return { body, etag: `"${sha256HexOf(body)}"` };
 }
 
 function sendDocument(

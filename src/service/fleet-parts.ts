@@ -3,10 +3,9 @@
  * route by which they ask it. A fleet of one, or one whose sites all hold the only share, needs none of the first
  * three.
  */
-import { createHash } from "node:crypto";
-import { toHex } from "../base/bytes.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { randomBytes } from "../crypto/node/random.ts";
 import { createLocalEvaluator } from "../fleet/local-evaluator.ts";
 import { createPeerRoute, type PeerRoute } from "../fleet/peer-route.ts";
@@ -73,7 +72,7 @@ export async function openFleetParts(options: FleetPartsOptions): Promise<FleetP
   const { threshold } = policy;
   const guardTable =
     config.guard && threshold > 1 ? metrics.observeGuard(await openLmdbStore(config.guard)) : guardless();
-  const manifest = toHex(createHash("sha256").update(site.manifestBytes).digest());
+  const manifest = sha256HexOf(site.manifestBytes);
   const service: SiteService = createSiteService({
     fleet,
     site: config.site,

@@ -2,9 +2,10 @@
  * Do the keys in the token belong to the manifest? Asked of the private keys themselves, by using each once: a public
  * object in the token may lie, and a wrong token would make records that no other site can open.
  */
-import { createECDH, createHash, randomBytes } from "node:crypto";
+import { createECDH, randomBytes } from "node:crypto";
 import { equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { manifestPoint } from "../crypto/manifest-point.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import { shareKeyName } from "../keys/roles.ts";
@@ -36,7 +37,7 @@ export async function proveKeys(token: Token, keys: SiteKeys, shares: readonly n
   const ephemeral = createECDH("prime256v1");
   const point = Uint8Array.from(ephemeral.generateKeys());
   const [signature, [session], [ake]] = await token.run([
-    { op: "sign", key: "identity", digest: createHash("sha256").update(message).digest() },
+    { op: "sign", key: "identity", digest: sha256Of(message) },
     { op: "ecdh", key: "session", points: [point] },
     { op: "ecdh", key: "ake", points: [point] },
   ]);

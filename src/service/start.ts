@@ -1,8 +1,8 @@
 /** Puts a site's service together, and takes it down in an order that loses no answer. */
 
-import { createHash } from "node:crypto";
 import { systemClock } from "../base/clock.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { Opened } from "../base/opened.ts";
 import { keyId } from "../crypto/key-id.ts";
 import { randomBytes } from "../crypto/node/random.ts";
@@ -140,7 +140,7 @@ async function openShelf(
   metrics: ServiceMetrics,
 ): Promise<BundleShelf | undefined> {
   if (bundles === undefined || pins === undefined) return undefined;
-  const manifestSha256 = createHash("sha256").update(manifestBytes).digest("hex");
+  const manifestSha256 = sha256HexOf(manifestBytes);
   const shelf = await openBundles({ directory: bundles, pinsFile: pins, fleet, manifestSha256, log });
   metrics.observeBundle(shelf.newest);
   return shelf;

@@ -11,15 +11,15 @@ import { Audits } from "../../src/auditor/audits.ts";
 import { FIRST_HEAD, makeKey } from "../../src/auditor/init.ts";
 import { auditorKeys, openSigner, type Signer, type SignerToken } from "../../src/auditor/signer.ts";
 import { fromHex } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { openSession } from "../../src/token/open.ts";
 import { type AuditStatement, auditMessage } from "../../src/wire/audit.ts";
-import { sha256 } from "../support/auditor-world.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
 
 const { audit: KEY } = auditorKeys("vault");
 const home = mkdtempSync(join(tmpdir(), "strongroom-audits-"));
-const A = sha256("one announcement");
-const B = sha256("another one");
+const A = sha256HexOf("one announcement");
+const B = sha256HexOf("another one");
 let hsm: SoftHsm;
 let auditor: string;
 /** Two of them: what two processes have. */

@@ -20,13 +20,14 @@ import { verifyTlogProof } from "../../src/merkle/tlog-proof.ts";
 import { openSession } from "../../src/token/open.ts";
 import type { AnnouncedFleet } from "../../src/wire/announcement.ts";
 import { type Bundle, logEntry } from "../../src/wire/bundle.ts";
-import { announce, NAMESPACE, Operator, ORIGIN, paperFleet } from "../support/auditor-world.ts";
+import { announce, NAMESPACE, ORIGIN, paperFleet } from "../support/auditor-world.ts";
 import { withPowerFailure } from "../support/power.ts";
+import { OperatorSigner } from "../support/signers.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
 
 const home = mkdtempSync(join(tmpdir(), "strongroom-power-"));
 const KEYS = auditorKeys(NAMESPACE);
-const operator = new Operator();
+const operator = new OperatorSigner();
 const policy = {
   ...loadPolicy("hsm-config/auditor/policy.yaml"),
   // Evidence is many files, each written in the same way as all others.
@@ -138,7 +139,7 @@ async function start(name: string, shown: Shown): Promise<Machine> {
 function announced(createdAt: number) {
   const keys = {
     auditors: config.keys.audit.map(({ publicKey }) => publicKey),
-    operators: [operator.key],
+    operators: [operator.hex],
     logs: [logKeyOf(config).vkey],
   };
   return announce({ keys }, 1, undefined, [fleet], { createdAt });

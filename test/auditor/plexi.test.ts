@@ -7,6 +7,7 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fromHex } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { verifyTlogProof } from "../../src/merkle/tlog-proof.ts";
 import { parseVkey } from "../../src/merkle/vkey.ts";
 import { type RunningAuditor, startAuditor } from "../../src/service/auditor-start.ts";
@@ -17,14 +18,13 @@ import {
   announce,
   createAuditorWorld,
   NAMESPACE,
-  Operator,
   OperatorClient,
   ORIGIN,
   type PaperFleet,
   paperFleet,
-  sha256,
 } from "../support/auditor-world.ts";
 import { planOf, replacement } from "../support/ceremony-plan.ts";
+import { OperatorSigner } from "../support/signers.ts";
 
 let world: AuditorWorld;
 let running: RunningAuditor;
@@ -156,7 +156,7 @@ describe("the first epoch", () => {
   test("is countersigned by a key of the operator, over the auditor's signature", async () => {
     const [auditor = ""] = world.keys.auditors;
     const good = world.operator.countersign(audit, auditor);
-    const stranger = new Operator().countersign(audit, auditor);
+    const stranger = new OperatorSigner().countersign(audit, auditor);
     const { signature } = audit;
     const flipped = {
       ...audit,
@@ -188,7 +188,7 @@ describe("the first epoch", () => {
       logs: world.keys.logs.map(parseVkey),
     });
     expect(checkpoint).toMatchObject({ origin: ORIGIN, size: 1 });
-    expect(sha256(bundle.announcement)).toBe(first.digest);
+    expect(sha256HexOf(bundle.announcement)).toBe(first.digest);
   });
 });
 
@@ -220,7 +220,7 @@ describe("everybody", () => {
     expect(listing.files.map(({ path }) => path).sort()).toEqual([...one.files.keys()].sort());
     for (const { path, sha256: hash } of listing.files)
       expect(
-        sha256(new Uint8Array(await (await get(`${base}/${evidence}/files/${path}`)).arrayBuffer())),
+        sha256HexOf(new Uint8Array(await (await get(`${base}/${evidence}/files/${path}`)).arrayBuffer())),
       ).toBe(hash);
     const caching = async (path: string) => (await get(`${base}/${path}`)).headers.get("cache-control");
     for (const path of [
@@ -298,11 +298,11 @@ test("a copy of the data directory from before is refused, and so is a second au
   const copy = join(world.home, "copy");
   cpSync(world.dir, copy, { recursive: true });
   // Its operator changes keys: those of the epoch before still say so.
-  const next = new Operator();
-  const keys = { ...world.keys, operators: [next.key] };
+  const next = new OperatorSigner();
+  const keys = { ...world.keys, operators: [next.hex] };
   const third = announce(world, 3, first.digest, [one.announced], { keys });
   const { json: body } = await client.audit(3, third);
-  const by = (operator: Operator) =>
+  const by = (operator: OperatorSigner) =>
     operator.countersign(auditSchema.parse(body), world.keys.auditors[0] ?? "");
   await running.close();
   const old = world.config({ dir: copy, policy: join(copy, "policy.yaml") });

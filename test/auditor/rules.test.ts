@@ -1,5 +1,5 @@
 /** What an announcement must be, one fault at a time; the policy's patterns; the example files. */
-import { createECDH, createHash } from "node:crypto";
+import { createECDH } from "node:crypto";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -11,6 +11,7 @@ import {
 } from "../../src/auditor/announcement-rules.ts";
 import { auditorConfigKeys, loadAuditorConfig } from "../../src/auditor/config.ts";
 import { loadPolicy, matches, policyKeys, restsOn } from "../../src/auditor/policy.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { CLAIM_IDS } from "../../src/ceremony/claims/claim.ts";
 import { manifestOf } from "../../src/keys/manifest-of.ts";
 import {
@@ -38,12 +39,8 @@ function fleet(name: string, change: Partial<AnnouncedFleet> = {}): AnnouncedFle
     sites: [{ name: "site-a", url: "https://site-a.vault.example", tokenSerial: "1" }],
     keys: [],
   };
-  return { status: "active", manifest, manifestSha256: hash(name), ...change };
+  return { status: "active", manifest, manifestSha256: sha256HexOf(name), ...change };
 }
-function hash(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
-}
-
 const first: Announcement = {
   type: "strongroom/announcement/v1",
   namespace: "vault",
@@ -53,7 +50,7 @@ const first: Announcement = {
   keys: { auditors: [AUDITOR], operators: [OPERATOR], logs: [LOG] },
   fleets: [fleet("one")],
 };
-const before: AuditedEpoch = { announcement: first, digest: hash("first") };
+const before: AuditedEpoch = { announcement: first, digest: sha256HexOf("first") };
 const second: Announcement = {
   ...first,
   epoch: 2,
@@ -70,7 +67,7 @@ const context: AnnouncementContext = {
   policy,
   now: NOW,
 };
-const digest = hash("second");
+const digest = sha256HexOf("second");
 const check = (change: Partial<Announcement> = {}, other: Partial<AnnouncementContext> = {}) =>
   checkAnnouncement({ ...second, ...change }, digest, { ...context, ...other });
 const refused = (text: RegExp) =>
@@ -78,7 +75,7 @@ const refused = (text: RegExp) =>
 
 test("one that follows is signed, and so is the first", () => {
   check();
-  checkAnnouncement(first, hash("first"), { ...context, before: undefined });
+  checkAnnouncement(first, sha256HexOf("first"), { ...context, before: undefined });
   checkAnnouncement(first, digest, { ...context, before: undefined, root: digest });
 });
 
@@ -87,7 +84,7 @@ test.each<[string, Partial<Announcement>, Partial<AnnouncementContext>, RegExp]>
   ["another namespace", { namespace: "other" }, {}, /namespace other/],
   ["an epoch left out", { epoch: 3 }, {}, /the next one is 2/],
   ["an epoch again", { epoch: 1, previous: undefined }, {}, /the next one is 2/],
-  ["another epoch before", { previous: hash("else") }, {}, /does not name the one before/],
+  ["another epoch before", { previous: sha256HexOf("else") }, {}, /does not name the one before/],
   ["made in the future", { createdAt: NOW + DAY }, {}, /future/],
   ["made before the one before", { createdAt: first.createdAt - 1 }, {}, /made before/],
   ["expired", { validUntil: NOW }, {}, /expired/],
@@ -119,7 +116,7 @@ test.each<[string, Partial<Announcement>, Partial<AnnouncementContext>, RegExp]>
   ],
   [
     "another manifest under a known name",
-    { fleets: [fleet("one", { manifestSha256: hash("else") })] },
+    { fleets: [fleet("one", { manifestSha256: sha256HexOf("else") })] },
     {},
     /does not follow/,
   ],
@@ -133,7 +130,7 @@ function mayAdd(fleets: readonly string[], hosts: readonly string[]) {
 
 test("the first epoch is the agreed root, if one was agreed", () => {
   const start = { ...context, before: undefined };
-  expect(() => checkAnnouncement(first, hash("first"), { ...start, root: digest })).toThrow(
+  expect(() => checkAnnouncement(first, sha256HexOf("first"), { ...start, root: digest })).toThrow(
     refused(/agreed root/),
   );
 });
@@ -144,7 +141,7 @@ test("a revoked fleet stays revoked, and a changed one follows from its predeces
   check({ fleets: [fleet("one", { status: "revoked" })] }, { before: revoked });
   const old = fleet("one");
   const changed = fleet("one", {
-    manifestSha256: hash("changed"),
+    manifestSha256: sha256HexOf("changed"),
     manifest: { ...old.manifest, predecessor: old.manifestSha256 },
   });
   check({ fleets: [changed] });

@@ -1,12 +1,12 @@
 /** An auditor's keys and anchor on a real token: what it signs, what it remembers, and that it cannot be set back. */
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeHead, encodeHead, type Head, newestHead } from "../../src/auditor/anchor.ts";
 import { auditorKeys, openSigner, type SignerKey, type SignerToken } from "../../src/auditor/signer.ts";
 import { fromHex, toBase64Url, utf8 } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { provision, provisioned } from "../../src/keys/provision.ts";
 import { readPublicKeys } from "../../src/keys/public-keys.ts";
 import { OBJECT_CLASS } from "../../src/token/attributes.ts";
@@ -17,7 +17,7 @@ const { audit, checkpoint } = auditorKeys("vault.example");
 const LABEL = "strongroom/auditor/vault.example/head";
 const head = (epoch: number, size: number, fill = 7): Head => ({
   epoch,
-  digest: createHash("sha256").update(`${epoch}`).digest("hex"),
+  digest: sha256HexOf(`${epoch}`),
   size,
   root: new Uint8Array(32).fill(size === 0 ? 0 : fill),
 });

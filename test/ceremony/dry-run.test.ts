@@ -1,12 +1,12 @@
 /** What a dry run lists, that it lists it without any token, and that a run's calls are held to it. */
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { utf8 } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import {
   describeCall,
   describeDeviation,
@@ -31,7 +31,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 /** SoftHSM's profile is the one that tests can compare with the device. */
 function fileOf(plan: CeremonyPlan): PlanFile {
   const bytes = utf8(stringify({ ...plan, mode: "rehearsal" }).replaceAll("luna7", "softhsm2"));
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const sha256 = sha256HexOf(bytes);
   return { plan: decodePlan(bytes, "plan.yaml"), bytes, sha256 };
 }
 
@@ -43,7 +43,7 @@ function compact(steps: readonly DryRunStep[]): string {
   return steps
     .flatMap(({ step, calls }) => {
       const lines = calls.map((call) => `${describeCall(call)} -> ${call.ckr}`);
-      const hash = createHash("sha256").update(lines.join("\n")).digest("hex").slice(0, 16);
+      const hash = sha256HexOf(lines.join("\n")).slice(0, 16);
       return [
         `${step.id}: ${calls.length} calls, ${hash}`,
         ...lines.filter((_, at) => !ASKING.includes(calls[at]?.fn ?? "")).map((line) => `  ${line}`),

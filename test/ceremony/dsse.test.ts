@@ -1,8 +1,9 @@
-import { createHash, createPrivateKey, createPublicKey, sign } from "node:crypto";
+import { createPrivateKey, createPublicKey, sign } from "node:crypto";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { equal, toBase64Url, uintBE, utf8 } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import {
   addSignature,
   decodeEnvelope,
@@ -161,7 +162,7 @@ describe("what is stricter", () => {
         fc.string(),
         fc.uniqueArray(fc.uint8Array({ minLength: 64, maxLength: 64 }), { maxLength: 4 }),
         (payload, payloadType, sigs) => {
-          const keyid = (n: number): string => createHash("sha256").update(`${n}`).digest("hex").slice(0, 16);
+          const keyid = (n: number): string => sha256HexOf(`${n}`).slice(0, 16);
           const envelope = {
             payloadType,
             payload,
@@ -175,9 +176,7 @@ describe("what is stricter", () => {
   });
 
   test("the key id is of the bytes of the key", () => {
-    const digest = createHash("sha256")
-      .update(Buffer.from(toBase64Url(specKey), "base64url"))
-      .digest("hex");
+    const digest = sha256HexOf(Buffer.from(toBase64Url(specKey), "base64url"));
     expect(keyIdOf(specKey)).toBe(digest.slice(0, 16));
   });
 });

@@ -2,9 +2,9 @@
  * One false thing at a time, and everything else properly signed, by keys that this test has: the claim that it
  * contradicts fails, and with it only those that rest on it.
  */
-import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
 import { concat, fromUtf8, utf8 } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { checkClaims } from "../../src/ceremony/claims/all.ts";
 import type { ClaimId } from "../../src/ceremony/claims/claim.ts";
 import { decodeEnvelope, encodeEnvelope, signEnvelope } from "../../src/ceremony/dsse.ts";
@@ -28,8 +28,8 @@ import {
   signList,
   withOfficers,
 } from "../support/paper-ceremony.ts";
-import { ecPair, ecSigner, paperOfficer } from "../support/paper-keys.ts";
 import { PaperOutputs } from "../support/paper-outputs.ts";
+import { EcSigner, paperOfficer } from "../support/signers.ts";
 
 const officers = ["Ada", "Bela", "Chen"].map(paperOfficer);
 const plan = withOfficers(planOf({ sites: 3, spares: 1 }), officers, 2);
@@ -96,9 +96,8 @@ test.each([
   expect(read(files).filter(({ ok }) => !ok)).toEqual([]);
 });
 
-const hash = (bytes: Uint8Array = utf8("")) => createHash("sha256").update(bytes).digest("hex");
-const STRANGER = ecPair();
-const strangersPoint = Buffer.from(STRANGER.point).toString("hex");
+const hash = (bytes: Uint8Array = utf8("")) => sha256HexOf(bytes);
+const STRANGER = new EcSigner();
 
 /** What is false; the claims that it contradicts. */
 const FALSE: readonly (readonly [string, Falsehoods, readonly ClaimId[]])[] = [
@@ -277,7 +276,7 @@ const FALSE: readonly (readonly [string, Falsehoods, readonly ClaimId[]])[] = [
     "a session key exchanged for a stranger's",
     says("verify", "site-b", (output) => ({
       ...output,
-      publicKeys: { ...output.publicKeys, session: strangersPoint },
+      publicKeys: { ...output.publicKeys, session: STRANGER.hex },
     })),
     ["possession"],
   ],
@@ -397,7 +396,7 @@ const FALSE: readonly (readonly [string, Falsehoods, readonly ClaimId[]])[] = [
       manifest: (manifest) => ({
         ...manifest,
         keys: manifest.keys.map((key) =>
-          key.role === "session" && key.site === "site-b" ? { ...key, publicKey: strangersPoint } : key,
+          key.role === "session" && key.site === "site-b" ? { ...key, publicKey: STRANGER.hex } : key,
         ),
       }),
     },
@@ -424,7 +423,7 @@ describe("one false thing", () => {
     const files = new Map(await paperCeremony(plan, officers, outputs));
     const path = [...files.keys()].find((one) => one.endsWith("site-b.verify.json")) ?? "";
     const { payloadType, payload } = decodeEnvelope(files.get(path) ?? utf8(""), STEP_PAYLOAD);
-    files.set(path, encodeEnvelope(await signEnvelope(payloadType, payload, [ecSigner(STRANGER)])));
+    files.set(path, encodeEnvelope(await signEnvelope(payloadType, payload, [STRANGER])));
     await signList(files, plan, officers);
     expect(failedClaims(read(files))[0]).toBe("statements-signed");
   });
@@ -563,7 +562,7 @@ describe("a change of the fleet", () => {
     const manifest: Falsehoods["manifest"] = (made) => ({
       ...made,
       keys: made.keys.map((key) =>
-        key.site === "site-c" && key.role === "session" ? { ...key, publicKey: strangersPoint } : key,
+        key.site === "site-c" && key.role === "session" ? { ...key, publicKey: STRANGER.hex } : key,
       ),
     });
     expect(failed(await changed(replacement, { manifest }))).toEqual(["manifest"]);

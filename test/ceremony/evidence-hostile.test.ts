@@ -19,8 +19,8 @@ import {
   signList,
   withOfficers,
 } from "../support/paper-ceremony.ts";
-import { paperOfficer } from "../support/paper-keys.ts";
 import { PaperOutputs } from "../support/paper-outputs.ts";
+import { paperOfficer } from "../support/signers.ts";
 
 const officers = ["Ada", "Bela"].map(paperOfficer);
 const plan = withOfficers(planOf({ sites: 3, spares: 1 }), officers, 2);

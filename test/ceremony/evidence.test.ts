@@ -27,7 +27,7 @@ import { type Rehearsal, rehearse } from "../../src/ceremony/rehearse.ts";
 import { planOf } from "../support/ceremony-plan.ts";
 import { STRONGROOM } from "../support/cli.ts";
 import { signList } from "../support/paper-ceremony.ts";
-import { paperOfficer } from "../support/paper-keys.ts";
+import { paperOfficer } from "../support/signers.ts";
 
 const home = mkdtempSync(join(tmpdir(), "evidence-"));
 const dir = join(home, "rehearsal");

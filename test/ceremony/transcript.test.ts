@@ -1,5 +1,4 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { utf8 } from "../../src/base/bytes.ts";
 import { isStrongroomError } from "../../src/base/errors.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { openTranscript } from "../../src/ceremony/transcript.ts";
 import { MAX_LINE_BYTES, readTranscript, type TranscriptEntry } from "../../src/ceremony/transcript-lines.ts";
 
@@ -19,8 +19,6 @@ const START: TranscriptEntry = {
   tool: { release: "0.1.0", digest: "cd".repeat(32) },
 };
 const STEP = "007.site-a.import";
-const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
-
 let dir: string;
 let path: string;
 let number = 0;
@@ -54,7 +52,7 @@ function problemOf(bytes: Uint8Array, plan: string = PLAN): readonly unknown[] |
 const ENTRIES: readonly TranscriptEntry[] = [
   START,
   { kind: "step", step: STEP },
-  { kind: "file-in", step: "006.site-b.export", sha256: sha256("a") },
+  { kind: "file-in", step: "006.site-b.export", sha256: sha256HexOf("a") },
   {
     kind: "call",
     fn: "C_UnwrapKey",
@@ -66,7 +64,7 @@ const ENTRIES: readonly TranscriptEntry[] = [
   { kind: "exception", expected: "a token", happened: "none", decided: "wait", by: "officer one" },
   { kind: "resumed", step: STEP, torn: 17 },
   { kind: "done", step: STEP },
-  { kind: "file-out", step: STEP, sha256: sha256("b") },
+  { kind: "file-out", step: STEP, sha256: sha256HexOf("b") },
   { kind: "stop" },
 ];
 
@@ -77,7 +75,7 @@ describe("what is written", () => {
     const { lines, head } = readTranscript(golden, PLAN);
     expect(lines).toMatchObject(ENTRIES.map((entry, n) => ({ n, time: 1_700_000_000_000, ...entry })));
     const last = golden.toString().trimEnd().split("\n").at(-1) ?? "";
-    expect(head).toEqual({ lines: ENTRIES.length, head: sha256(last) });
+    expect(head).toEqual({ lines: ENTRIES.length, head: sha256HexOf(last) });
   });
 
   test("goes on where it ended", () => {

@@ -1,6 +1,5 @@
 /** `strongroom client` as a person and as a script runs it, against a real service on SoftHSM. */
 import { execFile, execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
@@ -15,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { STRONGROOM } from "../support/cli.ts";
 import { startTestService, TENANT, type TestService } from "../support/service.ts";
 
@@ -232,7 +232,7 @@ describe("what is told before anything is sent", () => {
 describe("account tokens", () => {
   test("come from a file or a command that is told whose", async () => {
     writeFileSync(here("token"), `${await service.issueToken("finn")}\n`);
-    const sha256 = createHash("sha256").update(service.manifestBytes).digest("hex");
+    const sha256 = sha256HexOf(service.manifestBytes);
     const common = { subject: "finn", manifestSha256: sha256 };
     const none = { STRONGROOM_ACCOUNT_TOKEN: "" };
     const script =

@@ -1,5 +1,4 @@
 /** The SDK against a real service on SoftHSM: everything a person can do, and everything that can go wrong for them. */
-import { generateKeyPairSync } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { toHex } from "../../src/base/bytes.ts";
@@ -14,6 +13,7 @@ import { keyId } from "../../src/crypto/key-id.ts";
 import { encodeManifest, type ManifestRole } from "../../src/wire/manifest.ts";
 import { type FaultyProxy, startFaultyProxy } from "../support/faulty-proxy.ts";
 import { startTestService, TENANT, type TestService } from "../support/service.ts";
+import { EcSigner } from "../support/signers.ts";
 
 const CODE = "tram lamp river";
 const WRONG = "tram lamp rivet";
@@ -252,13 +252,10 @@ describe("answers that are lost on their way", () => {
 describe("a manifest", () => {
   /** The manifest with another key in one role. */
   function substituted(role: ManifestRole, keepKid = false): Uint8Array {
-    const { x = "", y = "" } = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
-      format: "jwk",
-    });
-    const point = Buffer.concat([Buffer.of(4), Buffer.from(x, "base64url"), Buffer.from(y, "base64url")]);
+    const { publicKey, hex } = new EcSigner();
     const keys = service.manifest.keys.map((key) => {
       if (key.role !== role) return key;
-      return { ...key, publicKey: point.toString("hex"), kid: keepKid ? key.kid : toHex(keyId(point)) };
+      return { ...key, publicKey: hex, kid: keepKid ? key.kid : toHex(keyId(publicKey)) };
     });
     return encodeManifest({ ...service.manifest, keys });
   }

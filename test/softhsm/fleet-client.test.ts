@@ -2,10 +2,10 @@
  * A client that has nothing but pins, against two fleets of real tokens: it hears of the second from the first, moves
  * there, and survives being killed on the way. Sites hand out the bundles, and verify them first.
  */
-import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { clientCommand } from "../../src/cli/client.ts";
 import { createFleetClient, type FleetClient } from "../../src/client/fleet-client.ts";
 import type { TrustStore } from "../../src/client/fleet-trust.ts";
@@ -51,7 +51,7 @@ class Fleet {
 
   announced(status: FleetStatus): AnnouncedFleet {
     const { manifest, manifestBytes } = this.site;
-    const manifestSha256 = createHash("sha256").update(manifestBytes).digest("hex");
+    const manifestSha256 = sha256HexOf(manifestBytes);
     return { status, manifest, manifestSha256 };
   }
 

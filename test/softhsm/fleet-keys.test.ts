@@ -1,9 +1,10 @@
 /** What `fleet init` leaves in the tokens of fleets of three and five, and that it is a fleet: design §3 and §4. */
-import { createECDH, createHash, randomBytes } from "node:crypto";
+import { createECDH, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { toHex } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { addPoints } from "../../src/crypto/node/p256.ts";
 import { derivationPoints, recoverProduct } from "../../src/crypto/node/point-recovery.ts";
 import { classify } from "../../src/keys/classify.ts";
@@ -27,12 +28,7 @@ function content({ dir }: SoftHsm): Record<string, string> {
   return Object.fromEntries(
     files
       .filter(({ name }) => name.endsWith(".object") && name !== "token.object")
-      .map(({ parentPath, name }) => [
-        name,
-        createHash("sha256")
-          .update(readFileSync(join(parentPath, name)))
-          .digest("hex"),
-      ]),
+      .map(({ parentPath, name }) => [name, sha256HexOf(readFileSync(join(parentPath, name)))]),
   );
 }
 

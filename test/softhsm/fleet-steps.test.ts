@@ -2,9 +2,10 @@
  * A distribution over three SoftHSM tokens, step by step as a ceremony takes it, with everything that somebody may
  * do wrong on the way.
  */
-import { constants, createHash, createHmac, createPublicKey, publicEncrypt, randomBytes } from "node:crypto";
+import { constants, createHmac, createPublicKey, publicEncrypt, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { framed, toBase64Url } from "../../src/base/bytes.ts";
+import { sha256Of } from "../../src/base/node/sha256.ts";
 import { fleetKeys } from "../../src/keys/fleet-keys.ts";
 import { proveKey } from "../../src/keys/key-equality.ts";
 import type { SiteSteps, StepName } from "../../src/keys/site-steps.ts";
@@ -226,11 +227,7 @@ describe.sequential("from blank tokens to sealed keys", () => {
         publicEncrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha1" }, value),
       ),
       nonce,
-      proof: Uint8Array.from(
-        createHash("sha256")
-          .update(framed(context, label("record"), nonce, answer))
-          .digest(),
-      ),
+      proof: sha256Of(framed(context, label("record"), nonce, answer)),
     };
     await at(1, "import", [forged]);
     const secrecy = await withToken(token(1), (session) =>
@@ -243,11 +240,7 @@ describe.sequential("from blank tokens to sealed keys", () => {
     const lied = createHmac("sha256", value)
       .update(framed(context, label("record"), fresh))
       .digest();
-    const lie = Uint8Array.from(
-      createHash("sha256")
-        .update(framed(context, label("record"), fresh, lied))
-        .digest(),
-    );
+    const lie = sha256Of(framed(context, label("record"), fresh, lied));
     await expect(
       at(0, "destroy-originals", [{ key: "record", nonce: fresh, proofs: [lie, lie, lie] }]),
     ).rejects.toMatchObject(code("key-drift"));

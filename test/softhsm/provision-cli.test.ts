@@ -1,9 +1,10 @@
 /** The token commands as an operator runs them, from a blank SoftHSM slot to a manifest. */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { tokenCommand } from "../../src/cli/token.ts";
 import { parseTokenUri } from "../../src/token/uri.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
@@ -110,7 +111,7 @@ describe.sequential("from a blank token to a fleet of one", () => {
     expect(first.code).toBe(0);
     expect(first.stdout.match(/created/g)).toHaveLength(6);
     const bytes = readFileSync(file("fleet.json"));
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const sha256 = sha256HexOf(bytes);
     expect(first.stderr).toContain(sha256);
     expect(decodeManifest(bytes)).toMatchObject({
       fleet: "demo",

@@ -1,10 +1,10 @@
 /** Provisioning on a real SoftHSM token: idempotent, never silent about drift, never overwriting. */
-import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { toHex } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { publishManifest } from "../../src/keys/manifest-file.ts";
 import { manifestOf } from "../../src/keys/manifest-of.ts";
 import { type KeyReport, provision, provisioned } from "../../src/keys/provision.ts";
@@ -200,7 +200,7 @@ describe("the manifest", () => {
     const path = join(directory, "fleet.json");
     const first = await publishManifest(path, manifest());
     const bytes = readFileSync(path);
-    expect(first).toEqual({ state: "created", sha256: createHash("sha256").update(bytes).digest("hex") });
+    expect(first).toEqual({ state: "created", sha256: sha256HexOf(bytes) });
     expect(readdirSync(directory)).toEqual(["fleet.json"]);
 
     const decoded = decodeManifest(bytes);
@@ -211,7 +211,7 @@ describe("the manifest", () => {
       ["ake", undefined],
     ]);
     expect(decoded.keys[2]).toEqual({
-      kid: createHash("sha256").update(ake).digest("hex").slice(0, 16),
+      kid: sha256HexOf(ake).slice(0, 16),
       role: "ake",
       algorithm: "P-256",
       publicKey: toHex(ake),

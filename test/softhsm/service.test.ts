@@ -1,9 +1,9 @@
 /** The service over HTTP, on a real token and a real store. */
-import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { concat } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { createVaultClient } from "../../src/client/index.ts";
 import {
   decodeAnswer,
@@ -257,7 +257,7 @@ describe("pages", () => {
   test("the manifest, byte for byte, with the hash that clients pin", async () => {
     const response = await get("/v1/manifest");
     expect(new Uint8Array(await response.arrayBuffer())).toEqual(service.manifestBytes);
-    const etag = `"${createHash("sha256").update(service.manifestBytes).digest("hex")}"`;
+    const etag = `"${sha256HexOf(service.manifestBytes)}"`;
     expect(response.headers.get("etag")).toBe(etag);
     expect(response.headers.get("content-type")).toBe("application/json");
     expect((await get("/v1/manifest", { headers: { "if-none-match": etag } })).status).toBe(304);

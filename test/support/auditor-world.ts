@@ -2,13 +2,11 @@
  * An auditor on a SoftHSM token, and an operator who announces fleets to it. The evidence is that of ceremonies on
  * paper (paper-ceremony.ts): all of its claims hold but the one that compares calls of tokens, which nobody made.
  */
-import { createHash, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type AuditorConfig, loadAuditorConfig } from "../../src/auditor/config.ts";
-import type { CountersignRequest } from "../../src/auditor/namespace.ts";
-import { fromHex, toHex } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { EVIDENCE_FILE } from "../../src/ceremony/evidence-files.ts";
 import { openEvidence } from "../../src/ceremony/evidence-statement.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
@@ -19,21 +17,16 @@ import {
   type Announcement,
   encodeAnnouncement,
 } from "../../src/wire/announcement.ts";
-import type { Audit } from "../../src/wire/audit.ts";
-import { countersignatureMessage } from "../../src/wire/bundle.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
 import { planOf } from "./ceremony-plan.ts";
 import { runCommand } from "./command.ts";
 import { type Falsehoods, type PaperFiles, paperCeremony, withOfficers } from "./paper-ceremony.ts";
-import { paperOfficer } from "./paper-keys.ts";
 import { PaperOutputs } from "./paper-outputs.ts";
+import { OperatorSigner, paperOfficer } from "./signers.ts";
 import { createSoftHsm, type SoftHsm } from "./softhsm.ts";
 
 export const NAMESPACE = "vault.example";
 export const ORIGIN = "auditor.example/logs/vault.example";
-
-export const sha256 = (bytes: Uint8Array | string): string =>
-  createHash("sha256").update(bytes).digest("hex");
 
 /** A fleet as its operator announces it, with what its ceremony left behind. */
 export interface PaperFleet {
@@ -62,10 +55,10 @@ export async function paperFleet(
   const files = await paperCeremony(named, officers, outputs, falsehoods);
   const bytes = files.get("manifest.json") ?? new Uint8Array();
   const list = files.get(EVIDENCE_FILE) ?? new Uint8Array();
-  const evidenceSha256 = sha256(openEvidence(list).envelope.payload);
+  const evidenceSha256 = sha256HexOf(openEvidence(list).envelope.payload);
   const manifest = decodeManifest(bytes);
   return {
-    announced: { status: "active", manifest, manifestSha256: sha256(bytes), evidenceSha256 },
+    announced: { status: "active", manifest, manifestSha256: sha256HexOf(bytes), evidenceSha256 },
     files,
     evidenceSha256,
     outputs,
@@ -80,30 +73,11 @@ export function writeEvidence(dir: string, files: PaperFiles): void {
   }
 }
 
-export class Operator {
-  readonly key: string;
-  readonly #privateKey: KeyObject;
-
-  constructor() {
-    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    const { x = "", y = "" } = publicKey.export({ format: "jwk" });
-    this.key = `04${Buffer.from(x, "base64url").toString("hex")}${Buffer.from(y, "base64url").toString("hex")}`;
-    this.#privateKey = privateKey;
-  }
-
-  /** What `POST …/countersignatures` takes. */
-  countersign(audit: Audit, auditor: string): CountersignRequest {
-    const message = countersignatureMessage(audit, fromHex(sha256(fromHex(auditor))));
-    const signature = sign("sha256", message, { key: this.#privateKey, dsaEncoding: "ieee-p1363" });
-    return { epoch: audit.epoch, operatorKey: this.key, countersignature: toHex(signature) };
-  }
-}
-
 export interface AuditorWorld {
   readonly home: string;
   readonly dir: string;
   readonly hsm: SoftHsm;
-  readonly operator: Operator;
+  readonly operator: OperatorSigner;
   /** The operator's bearer token. */
   readonly token: string;
   /** As `auditor init` printed them, and the operator's. */
@@ -127,14 +101,14 @@ export async function createAuditorWorld(): Promise<AuditorWorld> {
   ]);
   if (error !== undefined) throw error;
   const { keys } = JSON.parse(stdout) as { keys: Omit<AnnouncedKeys, "operators"> };
-  const operator = new Operator();
+  const operator = new OperatorSigner();
   return {
     home,
     dir,
     hsm,
     operator,
     token: readFileSync(join(dir, `${NAMESPACE}.operator-token`), "utf8").trim(),
-    keys: { ...keys, operators: [operator.key] },
+    keys: { ...keys, operators: [operator.hex] },
     config: (change = {}) => ({
       ...loadAuditorConfig(dir),
       drain: { noticeMs: 0, deadlineMs: 5_000 },
@@ -167,7 +141,7 @@ export function announce(
     fleets,
     ...change,
   });
-  return { bytes, digest: sha256(bytes) };
+  return { bytes, digest: sha256HexOf(bytes) };
 }
 
 /** What an operator's tools ask of an auditor. */

@@ -1,10 +1,10 @@
 /** Ceremonies for tests: a plan in a file, the built command, and rehearsals on SoftHSM tokens. */
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import type { CeremonyPlan } from "../../src/ceremony/plan.ts";
 import { readTranscript, type TranscriptLine } from "../../src/ceremony/transcript-lines.ts";
 import { planOf } from "./ceremony-plan.ts";
@@ -52,7 +52,7 @@ export function transcriptOf(dir: string, station: string, planHash: string): re
 
 /** SHA-256 of a file, hex. */
 export function sha256Hex(path: string): string {
-  return createHash("sha256").update(readFileSync(path)).digest("hex");
+  return sha256HexOf(readFileSync(path));
 }
 
 /**

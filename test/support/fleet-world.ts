@@ -2,7 +2,6 @@
  * A fleet whose tokens are software and whose sites call each other directly: for tests of what sites decide, by the
  * thousand. Stores and guard tables are LMDB; faults are put between the sites.
  */
-import { generateKeyPairSync, sign } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { concat, uintBE } from "../../src/base/bytes.ts";
@@ -19,6 +18,7 @@ import type { Evaluator, SharePolicy } from "../../src/vault/evaluator.ts";
 import type { Share, VaultRecord } from "../../src/vault/record.ts";
 import { recordIdStep, recordKeyStep, sealRecord } from "../../src/vault/record-seal.ts";
 import { receiptMessage } from "../../src/wire/transcripts.ts";
+import { EcSigner } from "./signers.ts";
 import { type SoftwareToken, softwareToken } from "./software-token.ts";
 import { randomPoint } from "./vault-world.ts";
 
@@ -200,7 +200,7 @@ export class Owner {
   readonly id: Uint8Array;
   readonly receiptPublicKey: Uint8Array;
   readonly #world: FleetWorld;
-  readonly #receiptKey: ReturnType<typeof generateKeyPairSync>["privateKey"];
+  readonly #receiptKey = new EcSigner();
   generation = 0;
   seq = 0;
   base = 0;
@@ -210,10 +210,7 @@ export class Owner {
     this.#world = world;
     this.subject = subject;
     this.id = world.token.hmac("record", recordIdStep({ tenant: "app", subject }).data);
-    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-    this.#receiptKey = privateKey;
-    const point = publicKey.export({ type: "spki", format: "der" }).subarray(-65);
-    this.receiptPublicKey = compressPoint(Uint8Array.from(point));
+    this.receiptPublicKey = compressPoint(this.#receiptKey.publicKey);
   }
 
   /** A fresh account token. */
@@ -229,7 +226,7 @@ export class Owner {
   /** The receipt of a success at `seq`. */
   receipt(seq: number, generation: number = this.generation): Uint8Array {
     const message = receiptMessage({ fleet: FLEET, recordId: this.id, generation, seq });
-    return Uint8Array.from(sign("sha256", message, { key: this.#receiptKey, dsaEncoding: "ieee-p1363" }));
+    return this.#receiptKey.sign(message);
   }
 
   /** A generation more, made through `evaluator` and stored. @returns k·B */

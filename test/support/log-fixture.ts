@@ -386,10 +386,11 @@ export async function tampered(log: FixtureLog, refusal: Tampering): Promise<Uin
       return changed({ announcement: bundle.announcement.replace('"maxAttempts": 10', '"maxAttempts": 11') });
     case "wrong-log-key":
       return relogged({ change: announcement, signers: { log: new EdSigner() } });
-    case "unlogged":
+    case "unlogged": {
       // Signed by both, and what the log has is the other one of the two.
       const { countersignature } = log.signers.operator.countersign(audit, log.signers.auditor.hex);
       return changed({ countersignature });
+    }
     case "too-few-witnesses": {
       const checkpoint = await log.checkpointBy(log.signers.log, false);
       return changed({ proof: formatTlogProof({ ...parseTlogProof(proof), checkpoint }) });

@@ -3,9 +3,9 @@
  * holds. So a test can put one false thing into the evidence and sign it properly, and see that this alone is found.
  * Real evidence, from tokens, is in evidence-rehearsal.test.ts.
  */
-import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import {
   approvalPath,
   type ManifestSignature,
@@ -26,8 +26,8 @@ import {
   type TranscriptHead,
 } from "../../src/ceremony/transcript-lines.ts";
 import { encodeManifest, type Manifest } from "../../src/wire/manifest.ts";
-import { ecSigner, type PaperOfficer } from "./paper-keys.ts";
 import type { PaperOutputs } from "./paper-outputs.ts";
+import type { PaperOfficer } from "./signers.ts";
 
 const NOW = Date.UTC(2026, 5, 1, 9);
 
@@ -65,8 +65,6 @@ interface Station {
   previous: CeremonyStep | undefined;
 }
 
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-
 /** The whole of a ceremony; its officers are those of the plan, in order. */
 export async function paperCeremony(
   plan: CeremonyPlan,
@@ -76,7 +74,7 @@ export async function paperCeremony(
 ): Promise<PaperFiles> {
   const files = new Map<string, Uint8Array>();
   const planBytes = utf8(stringify(plan));
-  const planHash = sha256(planBytes);
+  const planHash = sha256HexOf(planBytes);
   files.set("plan.yaml", planBytes);
   for (const [i, officer] of officers.entries()) {
     const planned = plan.officers.members[i];
@@ -107,23 +105,26 @@ export async function paperCeremony(
       const made = falsehoods.manifest?.(outputs.manifest()) ?? outputs.manifest();
       const bytes = encodeManifest(made);
       files.set("manifest.json", bytes);
-      (output as { sha256: string }).sha256 = sha256(bytes);
+      (output as { sha256: string }).sha256 = sha256HexOf(bytes);
       const signature: ManifestSignature = {
         type: "strongroom/manifest-signature/v1",
         plan: planHash,
         mode,
-        sha256: sha256(bytes),
+        sha256: sha256HexOf(bytes),
         ...(plan.predecessor ? { predecessor: plan.predecessor.manifest } : {}),
       };
       const signed = await signManifest(
         falsehoods.manifestSignature?.(signature) ?? signature,
-        ecSigner(outputs.keys.root),
+        outputs.keys.root,
       );
       files.set("manifest.sig.json", encodeEnvelope(signed));
     }
     const inputs = steps
       .filter(({ id }) => id === station.previous?.id || step.needs.includes(id))
-      .map(({ id }) => ({ step: id, sha256: sha256(files.get(`steps/${id}.json`) ?? new Uint8Array()) }));
+      .map(({ id }) => ({
+        step: id,
+        sha256: sha256HexOf(files.get(`steps/${id}.json`) ?? new Uint8Array()),
+      }));
     const statement: StepStatement = {
       type: "strongroom/step/v1",
       plan: planHash,
@@ -138,7 +139,7 @@ export async function paperCeremony(
     };
     const said = falsehoods.statement?.(statement, step) ?? statement;
     const isBefore = plan.kind === "create" && ["open", "initialise"].includes(step.action);
-    const signer = ecSigner(outputs.keys.signing(step.station));
+    const signer = outputs.keys.signing(step.station);
     const envelope = await signEnvelope(STEP_PAYLOAD, encodeStatement(said), isBefore ? [] : [signer]);
     files.set(`steps/${step.id}.json`, encodeEnvelope(falsehoods.envelope?.(envelope, step) ?? envelope));
     station.previous = step;

@@ -1,6 +1,7 @@
 /** What the steps of a ceremony on paper say, by the plan: keys are the test's own, and every answer is right. */
-import { createECDH, createHash, type KeyObject, randomBytes, sign } from "node:crypto";
+import { createECDH, randomBytes } from "node:crypto";
 import { toHex, utf8 } from "../../src/base/bytes.ts";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { transportBytes } from "../../src/ceremony/actions/transport.ts";
 import { certificatePem, makeCertificate } from "../../src/ceremony/certificate.ts";
 import type { ActionOutputs, InventoryItem, PartText } from "../../src/ceremony/outputs.ts";
@@ -27,11 +28,9 @@ import type { Profile } from "../../src/token/profile.ts";
 import { loadProfile } from "../../src/token/profile-file.ts";
 import type { KeyName } from "../../src/token/token.ts";
 import type { Manifest } from "../../src/wire/manifest.ts";
-import { type EcPair, ecPair } from "./paper-keys.ts";
+import { EcSigner } from "./signers.ts";
 
 const TRANSPORT = { modulus: "c1".repeat(384), exponent: "010001", hashes: ["sha256"] } as const;
-
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 const profiles = new Map<string, Profile>();
 function profileOf(name: string): Profile {
@@ -42,19 +41,19 @@ function profileOf(name: string): Profile {
 
 /** The keys of a fleet, which no test should ever have. */
 export class PaperKeys {
-  readonly root: EcPair = ecPair();
-  readonly ake: EcPair = ecPair();
-  readonly #of = new Map<string, EcPair>();
+  readonly root: EcSigner = new EcSigner();
+  readonly ake: EcSigner = new EcSigner();
+  readonly #of = new Map<string, EcSigner>();
 
   /** A member's identity or session pair. */
-  pair(member: string, role: "identity" | "session"): EcPair {
+  pair(member: string, role: "identity" | "session"): EcSigner {
     const name = `${member}/${role}`;
-    const pair = this.#of.get(name) ?? ecPair();
+    const pair = this.#of.get(name) ?? new EcSigner();
     this.#of.set(name, pair);
     return pair;
   }
 
-  signing(station: string): EcPair {
+  signing(station: string): EcSigner {
     return station === ROOT ? this.root : this.pair(station, "identity");
   }
 }
@@ -65,9 +64,9 @@ interface Question {
 }
 
 /** x(k·point). */
-function product(privateKey: KeyObject, point: Uint8Array): string {
+function product({ scalar }: EcSigner, point: Uint8Array): string {
   const ecdh = createECDH("prime256v1");
-  ecdh.setPrivateKey(Buffer.from(privateKey.export({ format: "jwk" }).d ?? "", "base64url"));
+  ecdh.setPrivateKey(scalar);
   return ecdh.computeSecret(point).toString("hex");
 }
 
@@ -83,9 +82,8 @@ export class PaperOutputs {
     this.keys = keys;
     for (const { name } of this.#answering())
       for (const key of ["session", "ake"]) {
-        const { privateKey, point } = ecPair();
-        const scalar = Buffer.from(privateKey.export({ format: "jwk" }).d ?? "", "base64url");
-        this.#questions.set(`${name}/${key}`, { scalar: Uint8Array.from(scalar), point });
+        const { scalar, publicKey: point } = new EcSigner();
+        this.#questions.set(`${name}/${key}`, { scalar, point });
       }
   }
 
@@ -104,12 +102,11 @@ export class PaperOutputs {
         fleet,
         mode,
         station,
-        publicKey: this.keys.signing(station).point,
-        issuer: root.point,
+        publicKey: this.keys.signing(station).publicKey,
+        issuer: root.publicKey,
         notBefore: Date.UTC(2026, 0, 1),
       },
-      (message) =>
-        Uint8Array.from(sign("sha256", message, { key: root.privateKey, dsaEncoding: "ieee-p1363" })),
+      (message) => root.sign(message),
     );
   }
 
@@ -141,9 +138,9 @@ export class PaperOutputs {
           url,
           tokenSerial: this.#serial(member),
           publicKeys: new Map<KeyName, Uint8Array>([
-            ["identity", this.keys.pair(member, "identity").point],
-            ["session", this.keys.pair(member, "session").point],
-            ["ake", this.keys.ake.point],
+            ["identity", this.keys.pair(member, "identity").publicKey],
+            ["session", this.keys.pair(member, "session").publicKey],
+            ["ake", this.keys.ake.publicKey],
           ]),
         };
       }),
@@ -164,12 +161,12 @@ export class PaperOutputs {
         serial: this.#serial(station),
       }),
       "make-root": () => ({
-        publicKey: toHex(this.keys.root.point),
+        publicKey: toHex(this.keys.root.publicKey),
         certificate: toHex(this.certificate(ROOT)),
       }),
       "make-site-keys": () => ({
-        identity: toHex(this.keys.pair(station, "identity").point),
-        session: toHex(this.keys.pair(station, "session").point),
+        identity: toHex(this.keys.pair(station, "identity").publicKey),
+        session: toHex(this.keys.pair(station, "session").publicKey),
         before: [],
         after: this.#inventory(
           station,
@@ -182,7 +179,7 @@ export class PaperOutputs {
         ),
         compared: membersOf(this.plan).map(({ name }) => ({
           member: name,
-          words: fingerprintWords(this.keys.pair(name, "identity").point),
+          words: fingerprintWords(this.keys.pair(name, "identity").publicKey),
           by: "Ada",
         })),
       }),
@@ -192,7 +189,7 @@ export class PaperOutputs {
         const bytes = transportBytes(TRANSPORT);
         const trusted = this.#destinations(made);
         return {
-          trusted: trusted.map((site) => ({ site, fingerprint: sha256(bytes) })),
+          trusted: trusted.map((site) => ({ site, fingerprint: sha256HexOf(bytes) })),
           carriers: this.#destinations(made.filter(({ spec }) => ROLES[spec.role].type === "ec-p256")),
           compared: trusted.map((member) => ({ member, words: fingerprintWords(bytes), by: "Bela" })),
         };
@@ -216,7 +213,7 @@ export class PaperOutputs {
         nonce: this.#nonce,
         witness: "a ship in the harbour",
         points: this.#questionsBy(({ point }) => toHex(point)),
-        commitments: this.#questionsBy(({ scalar }) => sha256(scalar)),
+        commitments: this.#questionsBy(({ scalar }) => sha256HexOf(scalar)),
       }),
       prove: () => ({
         keys: this.#held(station).map(({ name }) => ({ key: name, proof: this.#proof(name) })),
@@ -267,9 +264,9 @@ export class PaperOutputs {
         })),
         inventory: this.#inventory(station, this.#specs(station)),
         publicKeys: {
-          identity: toHex(this.keys.pair(station, "identity").point),
-          session: toHex(this.keys.pair(station, "session").point),
-          ake: toHex(this.keys.ake.point),
+          identity: toHex(this.keys.pair(station, "identity").publicKey),
+          session: toHex(this.keys.pair(station, "session").publicKey),
+          ake: toHex(this.keys.ake.publicKey),
         },
       }),
       "seal-credentials": () => {
@@ -364,12 +361,12 @@ export class PaperOutputs {
   }
 
   #proof(name: string): string {
-    return sha256(Buffer.from(`${this.#nonce} ${name}`));
+    return sha256HexOf(Buffer.from(`${this.#nonce} ${name}`));
   }
 
   #answer(station: string, key: "session" | "ake"): string {
-    const { privateKey } = key === "ake" ? this.keys.ake : this.keys.pair(station, key);
-    return product(privateKey, this.#questions.get(`${station}/${key}`)?.point ?? new Uint8Array());
+    const pair = key === "ake" ? this.keys.ake : this.keys.pair(station, key);
+    return product(pair, this.#questions.get(`${station}/${key}`)?.point ?? new Uint8Array());
   }
 
   #questionsBy(pick: (question: Question) => string): Readonly<Record<string, string>> {

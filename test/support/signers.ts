@@ -1,6 +1,9 @@
-/** Keys of auditors, logs, witnesses and operators in memory, where a test is not about tokens. */
-import { createHash, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+/** Keys in memory, where a test is not about tokens. */
+import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import type { CountersignRequest } from "../../src/auditor/namespace.ts";
 import { fromHex, toHex } from "../../src/base/bytes.ts";
+import { sha256Of } from "../../src/base/node/sha256.ts";
+import type { EnvelopeSigner } from "../../src/ceremony/dsse.ts";
 import type { Sign } from "../../src/merkle/note.ts";
 import type { Audit } from "../../src/wire/audit.ts";
 import { countersignatureMessage } from "../../src/wire/bundle.ts";
@@ -29,25 +32,40 @@ export class EdSigner {
   }
 }
 
-/** A key pair of P-256 that countersigns. */
-export class OperatorSigner {
-  /** Uncompressed point, hex. */
-  readonly key: string;
+/** An officer of a ceremony. */
+export type PaperOfficer = EnvelopeSigner & { readonly name: string };
+
+export const paperOfficer = (name: string): PaperOfficer => Object.assign(new EdSigner(), { name });
+
+/** A key pair of P-256. */
+export class EcSigner {
+  /** Uncompressed point. */
+  readonly publicKey: Uint8Array;
   readonly #privateKey: KeyObject;
 
   constructor() {
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const { x, y } = publicKey.export({ format: "jwk" });
-    this.key = `04${toHex(bytesOf(x))}${toHex(bytesOf(y))}`;
+    this.publicKey = Uint8Array.of(4, ...bytesOf(x), ...bytesOf(y));
     this.#privateKey = privateKey;
   }
 
-  /** Of another one each time. @param auditor the key of the audit, hex @returns r ‖ s, hex */
-  countersign(audit: Audit, auditor: string): string {
-    const keyHash = createHash("sha256").update(fromHex(auditor)).digest();
-    const message = countersignatureMessage(audit, Uint8Array.from(keyHash));
-    return toHex(
-      Uint8Array.from(sign("sha256", message, { key: this.#privateKey, dsaEncoding: "ieee-p1363" })),
-    );
+  get hex(): string {
+    return toHex(this.publicKey);
+  }
+  get scalar(): Uint8Array {
+    return bytesOf(this.#privateKey.export({ format: "jwk" }).d);
+  }
+  /** @returns r ‖ s */
+  sign(message: Uint8Array): Uint8Array {
+    return Uint8Array.from(sign("sha256", message, { key: this.#privateKey, dsaEncoding: "ieee-p1363" }));
+  }
+}
+
+export class OperatorSigner extends EcSigner {
+  /** What `POST …/countersignatures` takes; another one each time. @param auditor the key of the audit, hex */
+  countersign(audit: Audit, auditor: string): CountersignRequest {
+    const message = countersignatureMessage(audit, sha256Of(fromHex(auditor)));
+    return { epoch: audit.epoch, operatorKey: this.hex, countersignature: toHex(this.sign(message)) };
   }
 }

@@ -2,7 +2,7 @@
  * A vault whose store and evaluator can be made to fail at any step, and an account that uses it. The store is
  * LMDB and the evaluator the real one; only the faults are put between.
  */
-import { createECDH, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import { createECDH, randomBytes } from "node:crypto";
 import { toHex } from "../../src/base/bytes.ts";
 import { systemRandom } from "../../src/base/clock.ts";
 import { StrongroomError } from "../../src/base/errors.ts";
@@ -16,6 +16,7 @@ import { openRecord, recordIdStep, recordKeyStep, saltOf } from "../../src/vault
 import { createVault, type Vault, type VaultEvent, type VaultPolicy } from "../../src/vault/vault.ts";
 import type { Answers, VaultRequest } from "../../src/wire/messages.ts";
 import { type Account, receiptMessage } from "../../src/wire/transcripts.ts";
+import { EcSigner } from "./signers.ts";
 import { type SoftwareToken, softwareToken } from "./software-token.ts";
 
 /** What the next write meets. */
@@ -142,7 +143,7 @@ function bound(store: RecordStore): Pick<RecordStore, "get" | "check" | "close">
 export class OmniscientAccount {
   readonly account: Account;
   readonly #world: VaultWorld;
-  readonly #privateKey: KeyObject;
+  readonly #receiptKey = new EcSigner();
   /** Requests go to the sites in turn. */
   #turn = 0;
   readonly receiptPublicKey: Uint8Array;
@@ -150,10 +151,7 @@ export class OmniscientAccount {
   constructor(world: VaultWorld, subject: string) {
     this.#world = world;
     this.account = { tenant: "app", subject };
-    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-    const point = publicKey.export({ type: "spki", format: "der" }).subarray(-65);
-    this.#privateKey = privateKey;
-    this.receiptPublicKey = compressPoint(Uint8Array.from(point));
+    this.receiptPublicKey = compressPoint(this.#receiptKey.publicKey);
   }
 
   ask<R extends VaultRequest>(request: R): Promise<Answers[R["op"]]> {
@@ -195,13 +193,12 @@ export class OmniscientAccount {
     const { generation, seq, expectedClientMac } = this.#world.recoverCookie(this.account, cookie);
     const recordId = this.#world.recordId(this.account);
     const message = receiptMessage({ fleet: FLEET, recordId, generation, seq });
-    const key = { key: this.#privateKey, dsaEncoding: "ieee-p1363" } as const;
     return this.ask({
       op: "recover-finish",
       accountToken: "t",
       cookie,
       ke3: right ? expectedClientMac : new Uint8Array(32),
-      receipt: Uint8Array.from(sign("sha256", message, key)),
+      receipt: this.#receiptKey.sign(message),
     });
   }
 

@@ -1,9 +1,9 @@
 /** The bundles of a site's directory: what it takes, what it says of them to its operator. */
-import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { type BundleShelf, openBundles } from "../../src/service/bundles.ts";
 import { encodePins } from "../../src/trust/pins.ts";
 import { encodeManifest } from "../../src/wire/manifest.ts";
@@ -14,7 +14,7 @@ const home = mkdtempSync(join(tmpdir(), "strongroom-shelf-"));
 const directory = join(home, "bundles");
 const pinsFile = join(home, "pins.json");
 const fleet = fixtureFleet("own");
-const manifestSha256 = createHash("sha256").update(encodeManifest(fleet.manifest)).digest("hex");
+const manifestSha256 = sha256HexOf(encodeManifest(fleet.manifest));
 const events: string[] = [];
 let now = Date.now();
 let shelf: BundleShelf | undefined;

@@ -1,5 +1,4 @@
 /** What a client makes of sites, and of whoever stands before them, that answer in the clear or not at all. */
-import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
@@ -7,6 +6,7 @@ import { toHex } from "../../src/base/bytes.ts";
 import { createVaultClient, type StrongroomError, type VaultClient } from "../../src/client/index.ts";
 import { keyId } from "../../src/crypto/key-id.ts";
 import { encodeManifest, type ManifestKey, type ManifestRole } from "../../src/wire/manifest.ts";
+import { EcSigner } from "../support/signers.ts";
 
 const servers: Server[] = [];
 afterEach(() => {
@@ -38,12 +38,14 @@ const plain =
   };
 
 function key(role: ManifestRole, site?: string): ManifestKey {
-  const { x = "", y = "" } = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
-    format: "jwk",
-  });
-  const point = Buffer.concat([Buffer.of(4), Buffer.from(x, "base64url"), Buffer.from(y, "base64url")]);
-  const publicKey = point.toString("hex");
-  return { kid: toHex(keyId(point)), role, algorithm: "P-256", publicKey, ...(site ? { site } : {}) };
+  const { publicKey, hex } = new EcSigner();
+  return {
+    kid: toHex(keyId(publicKey)),
+    role,
+    algorithm: "P-256",
+    publicKey: hex,
+    ...(site ? { site } : {}),
+  };
 }
 
 function clientOf(

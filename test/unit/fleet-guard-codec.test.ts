@@ -1,9 +1,9 @@
 /** Guard entries on disk: one encoding, nothing but what was written comes back, golden bytes. */
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { concat, framed, fromHex } from "../../src/base/bytes.ts";
+import { sha256Of } from "../../src/base/node/sha256.ts";
 import { decodeGuardEntry, encodeGuardEntry } from "../../src/fleet/guard-codec.ts";
 import type { GuardEntry } from "../../src/fleet/guard-rules.ts";
 import { encodeCbor } from "../../src/wire/cbor.ts";
@@ -59,9 +59,7 @@ const anyEntry: fc.Arbitrary<GuardEntry> = fc
 /** What somebody would write who knows the format and breaks its rules. */
 function forged(entry: object): Uint8Array {
   const cbor = encodeCbor(entry);
-  const digest = createHash("sha256")
-    .update(framed("strongroom/guard/v1", ID, cbor))
-    .digest();
+  const digest = sha256Of(framed("strongroom/guard/v1", ID, cbor));
   return concat(Uint8Array.of(1), cbor, Uint8Array.from(digest.subarray(0, 16)));
 }
 
@@ -127,9 +125,7 @@ describe("nothing else is an entry", () => {
 
   test("what is not deterministic CBOR", () => {
     const cbor = Uint8Array.of(0xbf, 0xff);
-    const digest = createHash("sha256")
-      .update(framed("strongroom/guard/v1", ID, cbor))
-      .digest();
+    const digest = sha256Of(framed("strongroom/guard/v1", ID, cbor));
     const bytes = concat(Uint8Array.of(1), cbor, Uint8Array.from(digest.subarray(0, 16)));
     expect(() => decodeGuardEntry(ID, bytes)).toThrow(code("record-corrupt"));
   });

@@ -1,6 +1,7 @@
 /** The manifest of a fleet: what it may be made of, and that the bytes of a fleet of one are what they always were. */
-import { createECDH, createHash } from "node:crypto";
+import { createECDH } from "node:crypto";
 import { expect, test } from "vitest";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { type ManifestFacts, manifestDifferences, manifestOf } from "../../src/keys/manifest-of.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../../src/wire/manifest.ts";
 
@@ -34,9 +35,7 @@ const invalid = expect.objectContaining({ code: "manifest-invalid" });
 
 test("a fleet of one has the bytes that it always had", () => {
   const bytes = encodeManifest(manifestOf(facts(1, 1)));
-  expect(createHash("sha256").update(bytes).digest("hex")).toBe(
-    "c15248910eed0005c9a1953891c538d630ec695bd0b40f919a1761a1ce8e997b",
-  );
+  expect(sha256HexOf(bytes)).toBe("c15248910eed0005c9a1953891c538d630ec695bd0b40f919a1761a1ce8e997b");
 });
 
 test.each([

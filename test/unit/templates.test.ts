@@ -1,6 +1,6 @@
 /** The attribute table: what every role may do, and that nothing else is granted or left to a default. */
-import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { sha256Of } from "../../src/base/node/sha256.ts";
 import { type KeySpec, ROLES, type RoleName, vaultKeys } from "../../src/keys/roles.ts";
 import { type AttributeSupport, keyId, keyTemplates, stageInService } from "../../src/keys/templates.ts";
 
@@ -94,7 +94,7 @@ describe.each(names)("%s", (role) => {
 
   test("both halves carry label and id", () => {
     const { own, half } = parts("sealed");
-    const id = new Uint8Array(createHash("sha256").update(`strongroom/f/${role}`).digest()).slice(0, 16);
+    const id = sha256Of(`strongroom/f/${role}`).slice(0, 16);
     for (const object of half ? [own, half] : [own])
       expect(object.create).toMatchObject({ LABEL: `strongroom/f/${role}`, ID: id });
   });

@@ -32,8 +32,8 @@ import {
   paperCeremony,
   withOfficers,
 } from "../support/paper-ceremony.ts";
-import { paperOfficer } from "../support/paper-keys.ts";
 import { PaperOutputs } from "../support/paper-outputs.ts";
+import { paperOfficer } from "../support/signers.ts";
 
 const officers = ["Ada", "Bela", "Chen"].map(paperOfficer);
 /** Read by other code each. */

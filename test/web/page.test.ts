@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { copyEvidence } from "../../src/ceremony/evidence-build.ts";
 import { readEvidenceFiles } from "../../src/ceremony/evidence-folder.ts";
 import { openEvidence } from "../../src/ceremony/evidence-statement.ts";
@@ -15,7 +16,6 @@ import { REFUSALS, type Refusal } from "../../src/trust/refusal.ts";
 import { PLAIN_WORDS } from "../../src/web/words.ts";
 import type { AnnouncedFleet } from "../../src/wire/announcement.ts";
 import { decodeManifest } from "../../src/wire/manifest.ts";
-import { sha256 } from "../support/auditor-world.ts";
 import { planOf } from "../support/ceremony-plan.ts";
 import { type BrowserPage, withChromium } from "../support/chromium.ts";
 import { FixtureLog, fixtureFleet, type Tampering, tampered } from "../support/log-fixture.ts";
@@ -36,8 +36,8 @@ beforeAll(async () => {
   rehearsed = {
     status: "active",
     manifest: decodeManifest(manifest),
-    manifestSha256: sha256(manifest),
-    evidenceSha256: sha256(list.envelope.payload),
+    manifestSha256: sha256HexOf(manifest),
+    evidenceSha256: sha256HexOf(list.envelope.payload),
   };
   log = await FixtureLog.of(2, { witnesses: 1 });
   const old = { ...log.newest.announcement.fleets[0], status: "draining" } as AnnouncedFleet;

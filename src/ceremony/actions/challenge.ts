@@ -6,9 +6,10 @@
  * x(key · s·G) before s is told has the key, and when s is told anybody can check x = x(s · public key). The root
  * commits to every s in the statement of the challenge, so it cannot choose one afterwards.
  */
-import { createECDH, createHash, randomBytes } from "node:crypto";
+import { createECDH, randomBytes } from "node:crypto";
 import { equal, framed, fromHex, toHex, utf8, wipe } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
+import { sha256HexOf } from "../../base/node/sha256.ts";
 import { randomScalar } from "../../crypto/node/ephemeral.ts";
 import { fleetKeys, holdersOf, keysOfSite } from "../../keys/fleet-keys.ts";
 import { secretPart, theObject } from "../../keys/fleet-objects.ts";
@@ -20,8 +21,6 @@ import { type Action, type ActionContext, memberOf, siteContext } from "./contex
 
 const POSSESSED = ["session", "ake"] as const;
 const SCALARS = "challenge-scalars.json";
-
-const hash = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** scalar · point (G by default): the whole point, uncompressed, and its x-coordinate. */
 function multiply(scalar: Uint8Array, point?: Uint8Array): Uint8Array {
@@ -41,7 +40,7 @@ export const challenge: Action<"challenge"> = async (context) => {
   const { folder, hands, step } = context;
   const witness = await hands.witness(step.station);
   const random = randomBytes(32);
-  const nonce = hash(framed("strongroom/challenge/v1", random, utf8(witness)));
+  const nonce = sha256HexOf(framed("strongroom/challenge/v1", random, utf8(witness)));
   const scalars: Record<string, string> = {};
   const points: Record<string, string> = {};
   const commitments: Record<string, string> = {};
@@ -51,7 +50,7 @@ export const challenge: Action<"challenge"> = async (context) => {
       const name = `${member}/${key}`;
       scalars[name] = toHex(scalar);
       points[name] = toHex(multiply(scalar));
-      commitments[name] = hash(scalar);
+      commitments[name] = sha256HexOf(scalar);
       wipe(scalar);
     }
   const kept = utf8(JSON.stringify(scalars));
@@ -99,7 +98,7 @@ function keptScalars(
   wipe(bytes);
   const entries = Object.entries(scalars);
   const isWhole = Object.entries(commitments).every(
-    ([name, commitment]) => hash(fromHex(scalars[name] ?? "00")) === commitment,
+    ([name, commitment]) => sha256HexOf(fromHex(scalars[name] ?? "00")) === commitment,
   );
   if (isWhole && entries.length === Object.keys(commitments).length) return entries;
   throw new StrongroomError("ceremony-stopped", "the scalars that were kept are not those of the challenge");

@@ -1,7 +1,7 @@
 /** The fleet's manifest, made of what the tokens have shown, and signed by the root. */
-import { createHash } from "node:crypto";
 import { fromHex } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
+import { sha256HexOf } from "../../base/node/sha256.ts";
 import { type ManifestSiteFacts, manifestOf } from "../../keys/manifest-of.ts";
 import type { KeyName } from "../../token/token.ts";
 import { encodeManifest, type Manifest, manifestKey } from "../../wire/manifest.ts";
@@ -77,7 +77,7 @@ export const manifest: Action<"manifest"> = (context) =>
       sites: predecessor ? changed(context, predecessor) : created(context),
     });
     const bytes = encodeManifest(made);
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const sha256 = sha256HexOf(bytes);
     const signature = await signManifest(
       {
         type: "strongroom/manifest-signature/v1",

@@ -4,10 +4,11 @@
  * is gone when the new one is set; that is why the shares are written, read back and put together before that, and why
  * the new PIN is tried right after it.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { combine, split } from "shamir-secret-sharing";
 import { concat, equal, fromHex, toHex, utf8, wipe } from "../../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../../base/errors.ts";
+import { sha256HexOf } from "../../base/node/sha256.ts";
 import type { ActionOutputs } from "../outputs.ts";
 import type { CredentialPolicy } from "../plan.ts";
 import type { Action, ActionContext } from "./context.ts";
@@ -17,9 +18,6 @@ const PIN_LENGTH = 16;
 const SALT_BYTES = 32;
 
 type Split = Extract<CredentialPolicy, { soPin: "split" }>;
-
-const sha256 = (bytes: Uint8Array): Uint8Array =>
-  Uint8Array.from(createHash("sha256").update(bytes).digest());
 
 function newPin(): Uint8Array {
   return utf8(randomBytes(PIN_LENGTH).toString("base64url").slice(0, PIN_LENGTH));
@@ -51,7 +49,7 @@ async function handOut(
     const bytes = utf8(`${JSON.stringify(text, null, 2)}\n`);
     folder.keep(shareName(step.station, i), bytes);
     wipe(bytes);
-    return { custodian, sha256: toHex(sha256(utf8(share))) };
+    return { custodian, sha256: sha256HexOf(utf8(share)) };
   });
   const again = await combine(shares.slice(-quorum));
   const isRight = equal(again, pin);
@@ -60,7 +58,7 @@ async function handOut(
   return {
     soPin: "split",
     quorum,
-    commitment: toHex(sha256(concat(salt, pin))),
+    commitment: sha256HexOf(concat(salt, pin)),
     salt: toHex(salt),
     shares: told,
   };

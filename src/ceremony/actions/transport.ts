@@ -1,6 +1,6 @@
 /** The ways by which fleet keys come to the members: made, compared, trusted, and destroyed at the end. */
-import { createHash } from "node:crypto";
 import { concat, fromHex, toHex } from "../../base/bytes.ts";
+import { sha256HexOf } from "../../base/node/sha256.ts";
 import { fleetKeys, holdersOf, transportKey, trustedLabels } from "../../keys/fleet-keys.ts";
 import { destroyLabelled } from "../../keys/fleet-objects.ts";
 import { ROLES } from "../../keys/roles.ts";
@@ -59,7 +59,7 @@ export const trust: Action<"trust"> = async (context) => {
   for (const site of all) {
     const bytes = transportBytes(context.earlier.one("make-transport", site).output.transport);
     compared.push(await compareWords(context, site, "transport key", bytes));
-    trusted.push({ site, fingerprint: createHash("sha256").update(bytes).digest("hex") });
+    trusted.push({ site, fingerprint: sha256HexOf(bytes) });
   }
   await context.token.with(truster(context.token.profile), (session) =>
     takeStep("trust", siteContext(context, session), {

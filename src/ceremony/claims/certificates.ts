@@ -1,7 +1,8 @@
 /** The certificates: the root's own, and one for the identity key of each member. */
-import { createHash, X509Certificate } from "node:crypto";
-import { equal, fromHex, toHex, utf8 } from "../../base/bytes.ts";
+import { X509Certificate } from "node:crypto";
+import { equal, fromHex, utf8 } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
+import { sha256HexOf } from "../../base/node/sha256.ts";
 import { certificateName, certificatePem } from "../certificate.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
 import { ROOT } from "../plan.ts";
@@ -78,7 +79,7 @@ export const certificates: ClaimRule = {
     const rootDer = fromHex(made.certificate);
     const root = parse(rootDer, ROOT);
     const issued = evidence.one("certify", ROOT).output;
-    const fingerprint = createHash("sha256").update(fromHex(made.publicKey)).digest("hex");
+    const fingerprint = sha256HexOf(fromHex(made.publicKey));
     const problems = [...problemsOf(evidence, ROOT, rootDer, root)];
     const { rootFingerprint } = evidence.questions;
     if (rootFingerprint !== undefined && rootFingerprint !== fingerprint)
@@ -96,6 +97,6 @@ export const certificates: ClaimRule = {
     const by = compared === "" ? "" : ` Fingerprints compared by people, as they say: ${compared}.`;
     const key = fromHex(made.publicKey);
     const root12 = fingerprintWords(key);
-    return judged(problems, `Root key ${toHex(createHash("sha256").update(key).digest())}: ${root12}.${by}`);
+    return judged(problems, `Root key ${sha256HexOf(key)}: ${root12}.${by}`);
   },
 };

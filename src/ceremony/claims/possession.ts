@@ -4,8 +4,9 @@
  * answered x(k·P) before s was known had k; and x(s·K) is the same value, which anybody can compute from the public
  * key K.
  */
-import { createECDH, createHash } from "node:crypto";
+import { createECDH } from "node:crypto";
 import { equal, fromHex, toHex } from "../../base/bytes.ts";
+import { sha256HexOf } from "../../base/node/sha256.ts";
 import { checkPoint } from "../../crypto/node/p256.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
 import { ROOT } from "../plan.ts";
@@ -64,7 +65,7 @@ function possessed(
     return [{ ok: false, detail: "The key was never asked.", ...about }];
   const problems = problem === undefined ? [] : [problem];
   const secret = fromHex(scalar);
-  if (createHash("sha256").update(secret).digest("hex") !== commitment)
+  if (sha256HexOf(secret) !== commitment)
     problems.push("The scalar that was told is not the one that was committed to.");
   const right = products(secret, fromHex(publicKey));
   if (!right || !equal(right.point, fromHex(point)))

@@ -1,5 +1,6 @@
 /** How the fleet's keys came to their holders: under transport keys that people compared, and to nobody else. */
-import { createHash } from "node:crypto";
+
+import { sha256HexOf } from "../../base/node/sha256.ts";
 import { fleetKeys, holdersOf } from "../../keys/fleet-keys.ts";
 import { transportBytes } from "../actions/transport.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
@@ -33,7 +34,7 @@ export function waysOf(evidence: EvidenceReading): readonly Finding[] {
       problems.push(`It trusted the transport keys of ${trusted.map(({ site }) => site).join(", ")}.`);
     for (const { site, fingerprint } of trusted.filter((one) => destinations.includes(one.site))) {
       const bytes = transportBytes(evidence.one("make-transport", site).output.transport);
-      if (createHash("sha256").update(bytes).digest("hex") !== fingerprint)
+      if (sha256HexOf(bytes) !== fingerprint)
         problems.push(`The transport key that it trusted is not the one of ${site}.`);
       if (compared.find(({ member }) => member === site)?.words !== fingerprintWords(bytes))
         problems.push(`Nobody compared the transport key of ${site}.`);
