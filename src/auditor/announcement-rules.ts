@@ -16,6 +16,8 @@ export interface AnnouncementContext {
   readonly namespace: string;
   /** The newest epoch of the log; undefined before the first. */
   readonly before: AuditedEpoch | undefined;
+  /** Fleets that the epoch before left out, as they were announced last; at least those that are announced now. */
+  readonly leftOut: readonly AnnouncedFleet[];
   /** Digest that the first epoch must have, where one was agreed. */
   readonly root: string | undefined;
   /** The auditor's audit keys, hex, oldest first: those that it could sign with. */
@@ -64,7 +66,7 @@ export function checkAnnouncement(
   digest: string,
   context: AnnouncementContext,
 ): void {
-  const { namespace, before, root, policy } = context;
+  const { namespace, before, root } = context;
   if (announcement.namespace !== namespace)
     throw auditorRefused(`the announcement is of the namespace ${announcement.namespace}`);
   const next = (before?.announcement.epoch ?? 0) + 1;
@@ -79,7 +81,7 @@ export function checkAnnouncement(
     throw auditorRefused(`the first announcement is not the agreed root ${root}`);
   checkTimes(announcement, context);
   checkKeys(announcement, context);
-  for (const fleet of announcement.fleets) checkFleet(fleet, before, policy);
+  for (const fleet of announcement.fleets) checkFleet(fleet, context);
 }
 
 function checkTimes(
@@ -104,17 +106,28 @@ function checkKeys(announcement: Announcement, context: AnnouncementContext): vo
     if (!logs.includes(logKey)) throw auditorRefused(`the announcement does not name this log, ${logKey}`);
 }
 
-/** A fleet of that name in the epoch before. */
-export function sameFleet(
+function named(
+  fleets: readonly AnnouncedFleet[],
   { manifest: { fleet } }: AnnouncedFleet,
-  before: AuditedEpoch | undefined,
 ): AnnouncedFleet | undefined {
-  return before?.announcement.fleets.find(({ manifest }) => manifest.fleet === fleet);
+  return fleets.find(({ manifest }) => manifest.fleet === fleet);
 }
 
-function checkFleet(fleet: AnnouncedFleet, before: AuditedEpoch | undefined, policy: AuditPolicy): void {
+/** A fleet of that name in the epoch before. */
+export function sameFleet(
+  fleet: AnnouncedFleet,
+  before: AuditedEpoch | undefined,
+): AnnouncedFleet | undefined {
+  return before && named(before.announcement.fleets, fleet);
+}
+
+/** One epoch that leaves a fleet out is no way around what holds from one epoch to the next. */
+function checkFleet(
+  fleet: AnnouncedFleet,
+  { before, leftOut, policy }: Pick<AnnouncementContext, "before" | "leftOut" | "policy">,
+): void {
   const { manifest, manifestSha256, status } = fleet;
-  const old = sameFleet(fleet, before);
+  const old = sameFleet(fleet, before) ?? named(leftOut, fleet);
   const name = `fleet ${manifest.fleet}`;
   if (old?.status === "revoked" && status !== "revoked")
     throw auditorRefused(`${name} was revoked, and stays so`, "announce a new fleet under another name");

@@ -12,6 +12,7 @@ import { readIfThere, writeDurably } from "../base/node/durable-file.ts";
 import { sha256Of } from "../base/node/sha256.ts";
 import { decodeJson } from "../ceremony/json-bytes.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
+import type { AnnouncedFleet, Announcement } from "../wire/announcement.ts";
 import type { Audit } from "../wire/audit.ts";
 import {
   type Bundle,
@@ -27,6 +28,7 @@ import {
   type AuditedEpoch,
   auditorRefused,
   checkAnnouncement,
+  sameFleet,
   signingKey,
   trustedKeys,
 } from "./announcement-rules.ts";
@@ -181,19 +183,20 @@ export class AuditedNamespace {
           : `epoch ${this.#audits.last} is signed and not countersigned yet`,
       );
     const { announcement } = await this.#announcements.get(digest);
+    if (announcement.epoch !== epoch)
+      throw auditorRefused(`the announcement is of epoch ${announcement.epoch}, not ${epoch}`);
     const { config, policy, logKey, stateDir, now } = this.#parts;
     const before = await this.#epochBefore(epoch);
     const context = {
       namespace: config.name,
       before,
+      leftOut: await this.#leftOut(announcement, before),
       root: config.root,
       auditKeys: config.keys.audit.map(({ publicKey }) => publicKey),
       logKey,
       policy,
       now: now(),
     };
-    if (announcement.epoch !== epoch)
-      throw auditorRefused(`the announcement is of epoch ${announcement.epoch}, not ${epoch}`);
     checkAnnouncement(announcement, digest, context);
     if (context.now < (this.#audits.get(epoch - 1)?.audit.timestamp ?? 0))
       throw auditorRefused("the auditor's clock is behind the epoch before", "set the clock right");
@@ -237,6 +240,21 @@ export class AuditedNamespace {
     if (!signed) return undefined;
     const { digest } = signed.audit;
     return { digest, announcement: (await this.#announcements.get(digest)).announcement };
+  }
+
+  /** Fleets that come back after epochs without them, as they were announced last. */
+  async #leftOut(
+    { epoch, fleets }: Announcement,
+    before: AuditedEpoch | undefined,
+  ): Promise<readonly AnnouncedFleet[]> {
+    const found: AnnouncedFleet[] = [];
+    let missing = fleets.filter((fleet) => !sameFleet(fleet, before));
+    for (let next = epoch - 1; next > 1 && missing.length > 0; next--) {
+      const earlier = await this.#epochBefore(next);
+      found.push(...missing.flatMap((fleet) => sameFleet(fleet, earlier) ?? []));
+      missing = missing.filter((fleet) => !sameFleet(fleet, earlier));
+    }
+    return found;
   }
 
   async #checkCountersignature({ audit, auditor }: SignedAudit, request: CountersignRequest): Promise<void> {

@@ -11,6 +11,7 @@ import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { verifyTlogProof } from "../../src/merkle/tlog-proof.ts";
 import { parseVkey } from "../../src/merkle/vkey.ts";
 import { type RunningAuditor, startAuditor } from "../../src/service/auditor-start.ts";
+import type { AnnouncedFleet } from "../../src/wire/announcement.ts";
 import { type Audit, auditSchema } from "../../src/wire/audit.ts";
 import { type Bundle, decodeBundle, logEntry } from "../../src/wire/bundle.ts";
 import {
@@ -27,6 +28,7 @@ import { planOf, replacement } from "../support/ceremony-plan.ts";
 import { OperatorSigner } from "../support/signers.ts";
 
 let world: AuditorWorld;
+let operator: OperatorSigner;
 let running: RunningAuditor;
 let client: OperatorClient;
 let one: PaperFleet;
@@ -48,6 +50,7 @@ afterAll(async () => {
   world.remove();
 });
 
+let two: PaperFleet;
 let first: { readonly bytes: Uint8Array; readonly digest: string };
 let audit: Audit;
 
@@ -254,8 +257,6 @@ test("the machine's operators see whether it works, and what it does", async () 
 });
 
 describe("the next epoch", () => {
-  let two: PaperFleet;
-
   test("adds a fleet by its evidence, and asks none again of the one that is there", async () => {
     two = await paperFleet("two", { plan: planOf({ sites: 1, spares: 1 }, { fleet: "two" }) });
     await client.evidence(two);
@@ -313,4 +314,37 @@ test("a copy of the data directory from before is refused, and so is a second au
   await start();
   expect((await client.post("countersignatures", by(next))).status).toBe(400);
   expect((await client.post("countersignatures", by(world.operator))).status).toBe(200);
+  first = third;
+  operator = next;
+});
+
+test("a fleet that was left out comes back as it was left, a revoked one revoked", async () => {
+  const keys = { ...world.keys, operators: [operator.hex] };
+  const epoch = (number: number, fleets: readonly AnnouncedFleet[]) =>
+    announce(world, number, first.digest, fleets, { keys });
+  const publish = async (number: number, fleets: readonly AnnouncedFleet[]): Promise<void> => {
+    const next = epoch(number, fleets);
+    const { json: body, text } = await client.audit(number, next);
+    const signed = auditSchema.safeParse(body);
+    if (!signed.success) throw new Error(text);
+    const { status } = await client.post(
+      "countersignatures",
+      operator.countersign(signed.data, world.keys.auditors[0] ?? ""),
+    );
+    expect(status).toBe(200);
+    first = next;
+  };
+  const revoked: AnnouncedFleet = { ...one.announced, status: "revoked" };
+  // The third epoch had no fleet two.
+  await publish(4, [two.announced, revoked]);
+  await publish(5, [two.announced]);
+  await publish(6, [two.announced]);
+  const draining: AnnouncedFleet = { ...one.announced, status: "draining" };
+  for (const fleets of [[two.announced, draining], [one.announced]])
+    expect((await client.audit(7, epoch(7, fleets))).json.message).toMatch(/was revoked/);
+  const other = await paperFleet("one");
+  await client.evidence(other);
+  const { message } = (await client.audit(7, epoch(7, [{ ...other.announced, status: "revoked" }]))).json;
+  expect(message).toMatch(/does not follow/);
+  await publish(7, [two.announced, revoked]);
 });

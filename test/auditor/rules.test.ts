@@ -61,6 +61,7 @@ const second: Announcement = {
 const context: AnnouncementContext = {
   namespace: "vault",
   before,
+  leftOut: [],
   root: undefined,
   auditKeys: [AUDITOR],
   logKey: LOG,
@@ -139,6 +140,13 @@ test("a revoked fleet stays revoked, and a changed one follows from its predeces
   const revoked = { ...before, announcement: { ...first, fleets: [fleet("one", { status: "revoked" })] } };
   expect(() => check({}, { before: revoked })).toThrow(refused(/was revoked/));
   check({ fleets: [fleet("one", { status: "revoked" })] }, { before: revoked });
+  // An epoch without it changes nothing of that.
+  const without = { ...before, announcement: { ...first, fleets: [fleet("two")] } };
+  const leftOut = [fleet("one", { status: "revoked" })];
+  expect(() => check({}, { before: without, leftOut })).toThrow(refused(/was revoked/));
+  check({ fleets: [fleet("two"), fleet("one", { status: "revoked" })] }, { before: without, leftOut });
+  const other = [fleet("one", { status: "revoked", manifestSha256: sha256HexOf("else") })];
+  expect(() => check({ fleets: other }, { before: without, leftOut })).toThrow(refused(/does not follow/));
   const old = fleet("one");
   const changed = fleet("one", {
     manifestSha256: sha256HexOf("changed"),
