@@ -67,11 +67,12 @@ function isOutcomeOf(
 export function finishRegistration(cookie: RegisterCookie, upload: RegistrationUpload): Rule<number> {
   return (record, now) => {
     const { generation, shares, receiptPublicKey, maxAttempts } = cookie;
-    if (now > cookie.expiresAt) throw new StrongroomError("expired", "the registration took too long");
     if (record?.generation === generation && record.registration) {
-      // A repeated finish changes nothing: attempts made since then stay counted.
+      // A repeated finish changes nothing: attempts made since then stay counted. Nor does it expire: whoever missed
+      // the first answer would take the code of before for the one that counts.
       if (isOutcomeOf(record.registration, cookie, upload)) return { outcome: { ok: generation } };
     }
+    if (now > cookie.expiresAt) throw new StrongroomError("expired", "the registration took too long");
     if (record?.generation !== generation - 1)
       throw new StrongroomError("conflict", "another registration or a deletion came in between");
     const registration: Registration = {
