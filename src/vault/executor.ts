@@ -36,7 +36,7 @@ export interface ExecutorOptions {
 /** What the caller gets when the decision is durable. */
 interface Executed<T, S extends readonly TokenStep[]> {
   readonly outcome: T;
-  /** Results of the extra steps. */
+  /** Results of the extra steps; the caller wipes them. */
   readonly results: ResultsOf<S>;
 }
 
@@ -91,6 +91,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
     try {
       const record = found && openRecord(found.value, { key: oldKey, id, shareCount });
       return { record, salt, key, results };
+    } catch (error) {
+      wipe(key, ...bytesOf(results));
+      throw error;
     } finally {
       wipe(oldKey);
     }
@@ -149,13 +152,21 @@ export function createExecutor(options: ExecutorOptions): Executor {
           return settle<T, S>(decision, results);
         observe("store-conflict");
       }
+      throw new StrongroomError("unavailable", "other requests for this account kept winning");
+    } catch (error) {
+      wipe(...bytesOf(results));
+      throw error;
     } finally {
       wipe(opened.key);
     }
-    throw new StrongroomError("unavailable", "other requests for this account kept winning");
   }
 
   return { execute: (id, steps, rule) => exclusively(toHex(id), () => execute(id, steps, rule)) };
+}
+
+/** Keys and coordinates among results. */
+function bytesOf(results: readonly unknown[]): Uint8Array[] {
+  return results.flat().filter((result) => result instanceof Uint8Array);
 }
 
 function stamped(record: VaultRecord, writeId: Uint8Array, now: number): VaultRecord {

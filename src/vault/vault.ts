@@ -96,12 +96,17 @@ export function createVault(options: VaultOptions): Vault {
       maxAttempts: policy.maxAttempts,
     };
     const { accountToken } = request;
-    const created = await evaluator.create({ ...bound, recordId: id, blindedElement, accountToken });
-    const { shares, evaluated } = created;
-    const expiresAt = clock.now() + COOKIE_LIFETIME_MS;
-    const cookie = sealCookie({ ...bound, shares, expiresAt }, salt, cookieKey, id);
-    wipe(cookieKey);
-    return { evaluatedElement: compressPoint(evaluated), serverPublicKey, cookie };
+    try {
+      const created = await evaluator.create({ ...bound, recordId: id, blindedElement, accountToken });
+      const { shares, evaluated } = created;
+      const evaluatedElement = compressPoint(evaluated);
+      wipe(evaluated);
+      const expiresAt = clock.now() + COOKIE_LIFETIME_MS;
+      const cookie = sealCookie({ ...bound, shares, expiresAt }, salt, cookieKey, id);
+      return { evaluatedElement, serverPublicKey, cookie };
+    } finally {
+      wipe(cookieKey);
+    }
   }
 
   /** Nobody waits for it: a site that does not hear of a generation learns of it with the first evaluation. */
@@ -148,31 +153,37 @@ export function createVault(options: VaultOptions): Vault {
     if (attemptsLeft <= 0) lastAttempts.watch(id);
     const { seq, sealedReceiptKey, registrationRecord } = registration;
 
-    const evaluatedElement = await evaluator.evaluate({
-      recordId: id,
-      generation,
-      receiptPublicKey: registration.receiptPublicKey,
-      maxAttempts: registration.maxAttempts,
-      shares: registration.shares,
-      seq,
-      base: registration.base,
-      lastReceipt: registration.lastReceipt,
-      blindedElement,
-      accountToken: request.accountToken,
-    });
-    const staticDh = recoverProduct(clientKeyshare, akePublicKey, xs);
-    const { ke2, expectedClientMac, sessionKey } = startLogin({
-      ke1,
-      registrationRecord,
-      evaluatedElement,
-      serverPublicKey: akePublicKey,
-      staticDh,
-      clientIdentity: clientIdentity(account),
-      serverIdentity: fleet,
-    });
-    const cookie = sealCookie({ generation, seq, expectedClientMac, expiresAt }, salt, cookieKey, id);
-    wipe(staticDh, sessionKey, expectedClientMac, cookieKey, ...xs);
-    return { ke2, sealedReceiptKey, recordId: id, generation, seq, attemptsLeft, cookie };
+    const secrets = [cookieKey, ...xs];
+    try {
+      const evaluatedElement = await evaluator.evaluate({
+        recordId: id,
+        generation,
+        receiptPublicKey: registration.receiptPublicKey,
+        maxAttempts: registration.maxAttempts,
+        shares: registration.shares,
+        seq,
+        base: registration.base,
+        lastReceipt: registration.lastReceipt,
+        blindedElement,
+        accountToken: request.accountToken,
+      });
+      const staticDh = recoverProduct(clientKeyshare, akePublicKey, xs);
+      secrets.push(evaluatedElement, staticDh);
+      const { ke2, expectedClientMac, sessionKey } = startLogin({
+        ke1,
+        registrationRecord,
+        evaluatedElement,
+        serverPublicKey: akePublicKey,
+        staticDh,
+        clientIdentity: clientIdentity(account),
+        serverIdentity: fleet,
+      });
+      secrets.push(expectedClientMac, sessionKey);
+      const cookie = sealCookie({ generation, seq, expectedClientMac, expiresAt }, salt, cookieKey, id);
+      return { ke2, sealedReceiptKey, recordId: id, generation, seq, attemptsLeft, cookie };
+    } finally {
+      wipe(...secrets);
+    }
   }
 
   async function recoverFinish(account: Account, request: RecoverFinish): Promise<Answers["recover-finish"]> {

@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { equal, utf8 } from "../../src/base/bytes.ts";
 import { openLmdbStore } from "../../src/store/lmdb-store.ts";
 import type { RecordStore } from "../../src/store/record-store.ts";
+import type { TokenStep } from "../../src/token/token.ts";
 import type { VaultRecord } from "../../src/vault/record.ts";
 import { recordKeyStep, sealRecord } from "../../src/vault/record-seal.ts";
 import { COOKIE_LIFETIME_MS } from "../../src/wire/limits.ts";
@@ -123,6 +125,13 @@ describe("register", () => {
     const { cookie } = await account.registerStart();
     world.clock.now += COOKIE_LIFETIME_MS + 1;
     await expect(account.registerFinish(cookie)).rejects.toThrow(code("expired"));
+  });
+
+  test("never calls a registration expired that is there: the first answer may have been lost", async () => {
+    const cookie = await register();
+    world.clock.now += COOKIE_LIFETIME_MS + 1;
+    expect(await account.registerFinish(cookie)).toMatchObject({ generation: 1 });
+    await expect(account.registerFinish(cookie, 2)).rejects.toThrow(code("expired"));
   });
 
   test("refuses points that are none, and charges nothing for them", async () => {
@@ -372,6 +381,43 @@ describe("faults", () => {
       if (one.status === "rejected") expect(one.reason).toMatchObject({ code: "destroyed" });
     expect(new Set(world.evaluations.map((one) => one.seq)).size).toBe(10);
   });
+});
+
+test("keys and products are wiped when a request ends, whichever way it ends", async () => {
+  const secrets: Uint8Array[] = [];
+  const run = world.token.run.bind(world.token) as (steps: readonly TokenStep[]) => Promise<unknown[]>;
+  const isId = (step: TokenStep): boolean =>
+    step.op === "hmac" && equal(step.data.subarray(4, 6), utf8("id"));
+  vi.spyOn(world.token, "run").mockImplementation((async (steps: readonly TokenStep[]) => {
+    const results = await run(steps);
+    for (const [i, step] of steps.entries()) {
+      if (step.op !== "ecdh" && (step.op !== "hmac" || isId(step))) continue;
+      secrets.push(...([results[i]].flat() as Uint8Array[]));
+    }
+    return results;
+  }) as typeof world.token.run);
+  const leavesNothing = async (what: string, work: () => Promise<unknown>): Promise<void> => {
+    secrets.length = 0;
+    await work().catch(() => undefined);
+    expect(secrets.length, what).toBeGreaterThan(0);
+    expect(secrets.filter((bytes) => bytes.some((byte) => byte !== 0)).length, what).toBe(0);
+  };
+  await leavesNothing("no registration", () => account.recoverStart());
+  await leavesNothing("a registration", () => register());
+  await leavesNothing("a forged cookie", () => account.registerFinish(new Uint8Array(99).fill(1)));
+  await leavesNothing("an attempt", () => account.recoverStart());
+  const { cookie } = await account.recoverStart();
+  await leavesNothing("a wrong finish", () => account.recoverFinish(cookie, false));
+  await leavesNothing("a right finish", () => account.recoverFinish(cookie));
+  world.crashes.push("before-evaluation");
+  await leavesNothing("an evaluation that failed", () => account.recoverStart());
+  world.storeFaults.push("refused");
+  await leavesNothing("a write that was refused", () => account.recoverStart());
+  await leavesNothing("a status", () => account.status());
+  const found = await store.get(world.recordId(account.account));
+  const broken = Uint8Array.from(found?.value ?? []).fill(7, 60);
+  await store.compareAndSwap(world.recordId(account.account), found?.revision, broken);
+  await leavesNothing("a record that does not open", () => account.recoverStart());
 });
 
 describe("a record that was tampered with", () => {

@@ -63,23 +63,28 @@ export async function openEnvelope(
       throw new StrongroomError("decrypt-failed", "the envelope does not open", { cause });
     });
     const secret = await context.Export(RESPONSE_LABEL, AEAD_KEY_BYTES);
+    let answered = false;
     return {
       enc: encapsulated,
       plaintext,
-      sealAnswer: (answer) => sealAnswer(encapsulated, secret, answer),
+      sealAnswer(answer) {
+        if (answered) throw new StrongroomError("internal", "an envelope is answered once");
+        answered = true;
+        return sealAnswer(encapsulated, secret, answer);
+      },
     };
   } finally {
     wipe(dh);
   }
 }
 
-/** RFC 9458 §4.4. */
+/** RFC 9458 §4.4. The secret is of no more use then, and is wiped. */
 function sealAnswer(enc: Uint8Array, secret: Uint8Array, plaintext: Uint8Array): Uint8Array {
   const responseNonce = randomBytes(RESPONSE_NONCE_BYTES);
   const prk = extract(concat(enc, responseNonce), secret);
   const key = expand(prk, AEAD_KEY_BYTES, KEY_LABEL);
   const nonce = expand(prk, AEAD_NONCE_BYTES, NONCE_LABEL);
   const body = joinAnswer(responseNonce, encrypt(key, nonce, plaintext, EMPTY));
-  wipe(prk, key);
+  wipe(secret, prk, key);
   return body;
 }
