@@ -3,8 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { assignShares, type Candidate, chooseSites, rankSites } from "../../src/fleet/shares.ts";
 import { type HolderSet, holderSets, majority } from "../../src/keys/holder-sets.ts";
-
-const code = (expected: string) => expect.objectContaining({ code: expected });
+import { code } from "../support/codes.ts";
 
 interface Fleet {
   readonly n: number;

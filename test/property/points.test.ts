@@ -3,7 +3,6 @@ import { p256 } from "@noble/curves/nist.js";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { concat, toHex, uintBE } from "../../src/base/bytes.ts";
-import { isStrongroomError } from "../../src/base/errors.ts";
 import { agree } from "../../src/crypto/node/ephemeral.ts";
 import {
   addPoints,
@@ -16,6 +15,7 @@ import {
   mod,
 } from "../../src/crypto/node/p256.ts";
 import { derivationPoints, recoverProduct } from "../../src/crypto/node/point-recovery.ts";
+import { codeOf } from "../support/codes.ts";
 import { softwareKey } from "../vectors/software-key.ts";
 
 const { Point } = p256;
@@ -33,14 +33,6 @@ const anyScalar = fc.oneof(
 );
 const times = (k: bigint): Uint8Array => Point.BASE.multiply(k).toBytes(false);
 const bytesOf = (k: bigint): Uint8Array => uintBE(k, 32);
-const code = (run: () => unknown): unknown => {
-  try {
-    run();
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : error;
-  }
-  return "no error";
-};
 const runs = { numRuns: 60 };
 
 describe("decoding", () => {
@@ -71,7 +63,7 @@ describe("decoding", () => {
         try {
           theirs = Point.fromBytes(bytes).toHex(false);
         } catch {}
-        if (theirs === undefined) expect(code(() => decompressPoint(bytes))).toBe("point-invalid");
+        if (theirs === undefined) expect(codeOf(() => decompressPoint(bytes))).toBe("point-invalid");
         else expect(toHex(decompressPoint(bytes))).toBe(theirs);
       }),
       { numRuns: 400 },
@@ -85,12 +77,12 @@ describe("decoding", () => {
         const { x, y: right } = Point.BASE.multiply(k).toAffine();
         const candidate = concat(Uint8Array.of(4), bytesOf(x), bytesOf(y));
         const expected = y === right || y === FIELD_PRIME - right ? "no error" : "point-invalid";
-        expect(code(() => checkPoint(candidate))).toBe(expected);
-        expect(code(() => checkPoint(point))).toBe("no error");
+        expect(codeOf(() => checkPoint(candidate))).toBe(expected);
+        expect(codeOf(() => checkPoint(point))).toBe("no error");
         const flipped = Uint8Array.from(point);
         flipped[64] = (flipped[64] ?? 0) ^ 1;
         for (const use of [checkPoint, derivationPoints, (p: Uint8Array) => addPoints(p, GENERATOR)])
-          expect(code(() => use(flipped))).toBe("point-invalid");
+          expect(codeOf(() => use(flipped))).toBe("point-invalid");
       }),
       runs,
     );
@@ -106,14 +98,14 @@ describe("decoding", () => {
         hybrid[0] = 0x06 | parity;
         const raw = point.subarray(1);
         for (const bytes of [hybrid, raw, compressed, concat(point, Uint8Array.of(0))])
-          expect(code(() => checkPoint(bytes))).toBe("point-invalid");
+          expect(codeOf(() => checkPoint(bytes))).toBe("point-invalid");
         for (const bytes of [point, hybrid, compressed.subarray(1), concat(compressed, Uint8Array.of(0))])
-          expect(code(() => decompressPoint(bytes))).toBe("point-invalid");
+          expect(codeOf(() => decompressPoint(bytes))).toBe("point-invalid");
         if (length !== 33)
-          expect(code(() => decompressPoint(new Uint8Array(length).fill(2)))).toBe("point-invalid");
+          expect(codeOf(() => decompressPoint(new Uint8Array(length).fill(2)))).toBe("point-invalid");
         if (length !== 65) {
-          expect(code(() => compressPoint(new Uint8Array(length).fill(4)))).toBe("point-invalid");
-          expect(code(() => checkPoint(new Uint8Array(length).fill(4)))).toBe("point-invalid");
+          expect(codeOf(() => compressPoint(new Uint8Array(length).fill(4)))).toBe("point-invalid");
+          expect(codeOf(() => checkPoint(new Uint8Array(length).fill(4)))).toBe("point-invalid");
         }
       }),
       runs,
@@ -122,24 +114,24 @@ describe("decoding", () => {
 
   test("encodings of the identity are refused", () => {
     for (const identity of [new Uint8Array(1), new Uint8Array(33), new Uint8Array(65), new Uint8Array(0)]) {
-      expect(code(() => decompressPoint(identity))).toBe("point-invalid");
-      expect(code(() => checkPoint(identity))).toBe("point-invalid");
+      expect(codeOf(() => decompressPoint(identity))).toBe("point-invalid");
+      expect(codeOf(() => checkPoint(identity))).toBe("point-invalid");
     }
     const zeros = concat(Uint8Array.of(4), new Uint8Array(64));
-    expect(code(() => checkPoint(zeros))).toBe("point-invalid");
+    expect(codeOf(() => checkPoint(zeros))).toBe("point-invalid");
   });
 
   test("x and x + p name the same point; only the first is an encoding", () => {
     // Small x, so that x + p still fits 32 bytes.
     const small = Array.from({ length: 40 }, (_, i) => BigInt(i)).filter(
-      (x) => code(() => decompressPoint(concat(Uint8Array.of(2), bytesOf(x)))) === "no error",
+      (x) => codeOf(() => decompressPoint(concat(Uint8Array.of(2), bytesOf(x)))) === "no error",
     );
     expect(small.length).toBeGreaterThan(5);
     for (const x of small) {
       const high = bytesOf(x + FIELD_PRIME);
       const point = decompressPoint(concat(Uint8Array.of(2), bytesOf(x)));
-      expect(code(() => decompressPoint(concat(Uint8Array.of(2), high)))).toBe("point-invalid");
-      expect(code(() => checkPoint(concat(Uint8Array.of(4), high, point.subarray(33))))).toBe(
+      expect(codeOf(() => decompressPoint(concat(Uint8Array.of(2), high)))).toBe("point-invalid");
+      expect(codeOf(() => checkPoint(concat(Uint8Array.of(4), high, point.subarray(33))))).toBe(
         "point-invalid",
       );
     }
@@ -151,13 +143,13 @@ describe("arithmetic", () => {
     fc.assert(
       fc.property(anyScalar, anyScalar, (a, b) => {
         const sum = (a + b) % ORDER;
-        if (sum === 0n) expect(code(() => addPoints(times(a), times(b)))).toBe("point-invalid");
+        if (sum === 0n) expect(codeOf(() => addPoints(times(a), times(b)))).toBe("point-invalid");
         else expect(addPoints(times(a), times(b))).toEqual(times(sum));
       }),
       { numRuns: 120 },
     );
     expect(addPoints(GENERATOR, GENERATOR)).toEqual(times(2n));
-    expect(code(() => addPoints(times(7n), times(ORDER - 7n)))).toBe("point-invalid");
+    expect(codeOf(() => addPoints(times(7n), times(ORDER - 7n)))).toBe("point-invalid");
   });
 
   test("inverses of many are the inverses of each", () => {
@@ -168,7 +160,7 @@ describe("arithmetic", () => {
       }),
       runs,
     );
-    expect(code(() => invertAll([3n, 0n]))).toBe("internal");
+    expect(codeOf(() => invertAll([3n, 0n]))).toBe("internal");
   });
 
   test("the generator is the curve's", () => {
@@ -202,7 +194,7 @@ describe("k·P from x-coordinates", () => {
     expect(recoverProduct(GENERATOR, key.publicKey, [])).toEqual(key.publicKey);
     const negated = recoverProduct(minusG, key.publicKey, []);
     expect(negated.subarray(0, 33)).toEqual(key.publicKey.subarray(0, 33));
-    expect(code(() => addPoints(negated, key.publicKey))).toBe("point-invalid");
+    expect(codeOf(() => addPoints(negated, key.publicKey))).toBe("point-invalid");
   });
 
   test("answers that do not belong together are refused", () => {
@@ -236,7 +228,7 @@ describe("k·P from x-coordinates", () => {
           [key.publicKey.slice(1, 33), x2],
         ];
         for (const xs of bad)
-          expect(code(() => recoverProduct(point, key.publicKey, xs))).toBe("token-failed");
+          expect(codeOf(() => recoverProduct(point, key.publicKey, xs))).toBe("token-failed");
       }),
       { numRuns: 30 },
     );
@@ -248,7 +240,7 @@ describe("k·P from x-coordinates", () => {
     const asked = derivationPoints(point);
     const [p = GENERATOR, pg = GENERATOR] = asked;
     const swapped = recoverProduct(p, key.publicKey, [key.ecdh(pg), key.ecdh(p)]);
-    expect(code(() => addPoints(swapped, key.multiply(pg)))).toBe("point-invalid");
+    expect(codeOf(() => addPoints(swapped, key.multiply(pg)))).toBe("point-invalid");
     expect(swapped.subarray(1, 33)).toEqual(key.ecdh(pg));
   });
 
@@ -261,7 +253,7 @@ describe("k·P from x-coordinates", () => {
         const xs = right.map((x) => Uint8Array.from(x));
         const x = xs[which] ?? new Uint8Array(0);
         x[bit >> 3] = (x[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-        expect(code(() => recoverProduct(point, key.publicKey, xs))).toBe("token-failed");
+        expect(codeOf(() => recoverProduct(point, key.publicKey, xs))).toBe("token-failed");
       }),
       { numRuns: 300 },
     );
@@ -270,7 +262,7 @@ describe("k·P from x-coordinates", () => {
   test("an x that is right but for a multiple of p is refused", () => {
     // Y = k·P with an x so small that x + p fits 32 bytes; any K will do, for k is not asked.
     const small = Array.from({ length: 40 }, (_, i) => BigInt(i)).filter(
-      (x) => code(() => decompressPoint(concat(Uint8Array.of(2), bytesOf(x)))) === "no error",
+      (x) => codeOf(() => decompressPoint(concat(Uint8Array.of(2), bytesOf(x)))) === "no error",
     );
     const point = softwareKey().publicKey;
     for (const x of small) {
@@ -278,7 +270,7 @@ describe("k·P from x-coordinates", () => {
       const { publicKey } = softwareKey();
       const x2 = addPoints(y, publicKey).subarray(1, 33);
       expect(recoverProduct(point, publicKey, [bytesOf(x), x2])).toEqual(y);
-      expect(code(() => recoverProduct(point, publicKey, [bytesOf(x + FIELD_PRIME), x2]))).toBe(
+      expect(codeOf(() => recoverProduct(point, publicKey, [bytesOf(x + FIELD_PRIME), x2]))).toBe(
         "token-failed",
       );
       // The same for the other coordinate: Y = (small point) − K.
@@ -286,7 +278,7 @@ describe("k·P from x-coordinates", () => {
       const other = addPoints(y, minusK);
       expect(recoverProduct(point, publicKey, [other.subarray(1, 33), bytesOf(x)])).toEqual(other);
       const shifted = [other.subarray(1, 33), bytesOf(x + FIELD_PRIME)];
-      expect(code(() => recoverProduct(point, publicKey, shifted))).toBe("token-failed");
+      expect(codeOf(() => recoverProduct(point, publicKey, shifted))).toBe("token-failed");
     }
   });
 
@@ -296,10 +288,10 @@ describe("k·P from x-coordinates", () => {
     const xs = derivationPoints(point).map(key.ecdh);
     const off = Uint8Array.from(key.publicKey);
     off[40] = (off[40] ?? 0) ^ 4;
-    expect(code(() => recoverProduct(point, off, xs))).toBe("point-invalid");
-    expect(code(() => recoverProduct(point, compressPoint(key.publicKey), xs))).toBe("point-invalid");
+    expect(codeOf(() => recoverProduct(point, off, xs))).toBe("point-invalid");
+    expect(codeOf(() => recoverProduct(point, compressPoint(key.publicKey), xs))).toBe("point-invalid");
     const offG = concat(GENERATOR.subarray(0, 33), new Uint8Array(32));
-    expect(code(() => recoverProduct(offG, key.publicKey, []))).toBe("point-invalid");
+    expect(codeOf(() => recoverProduct(offG, key.publicKey, []))).toBe("point-invalid");
   });
 });
 

@@ -6,10 +6,10 @@ import { type ErrorCode, isStrongroomError } from "../../src/base/errors.ts";
 import { cookieKeyStep, openCookie, type RegisterCookie, sealCookie } from "../../src/vault/cookie.ts";
 import { decodeRecord, encodedRecordBytes, encodeRecord } from "../../src/vault/record-codec.ts";
 import { openRecord, recordKeyStep, saltOf, sealRecord } from "../../src/vault/record-seal.ts";
+import { code } from "../support/codes.ts";
 import { anyRecord, randomId, recordHmac } from "../support/records.ts";
 
 const salt = new Uint8Array(16).fill(3);
-const code = (expected: string) => expect.objectContaining({ code: expected });
 
 /** The mutants of `bytes` that `open` does not refuse with `expected`; named, so that a failure says which. */
 function accepted(bytes: Uint8Array, expected: string, open: (mutant: Uint8Array) => unknown): string[] {

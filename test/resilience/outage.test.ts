@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { createLoadClient, type LoadAccount, type LoadClient } from "../../scripts/benchmark/load-client.ts";
 import { vaultKeys } from "../../src/keys/roles.ts";
 import { openLmdbStore } from "../../src/store/lmdb-store.ts";
@@ -26,14 +26,10 @@ import {
 } from "../support/service.ts";
 
 const CODE = "orchard tandem velvet quarry";
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const clean of cleanup.splice(0).reverse()) await clean();
-});
 
 async function start(overrides: Overrides = {}): Promise<TestService> {
   const service = await startTestService(overrides);
-  cleanup.push(() => service.close());
+  onTestFinished(() => service.close());
   return service;
 }
 
@@ -120,16 +116,16 @@ describe("under load", () => {
 
   test("the disk fills up and is freed: red and unavailable, then green, with no restart and nothing lost", async () => {
     const disk = mkdtempSync(join(tmpdir(), "strongroom-disk-"));
-    cleanup.push(() => rmSync(disk, { recursive: true }));
+    onTestFinished(() => rmSync(disk, { recursive: true }));
     // Without a file system of our own there is no disk that can be filled: this needs the right to mount.
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", disk]);
-    cleanup.push(() => {
+    onTestFinished(() => {
       execFileSync("umount", [disk]);
     });
     mkdirSync(join(disk, "records"));
     const service = await start({ store: { lmdb: { path: join(disk, "records") } } });
     const client = createLoadClient(service.url, service.manifest);
-    cleanup.push(() => client.close());
+    onTestFinished(() => client.close());
     const others: LoadAccount[] = [];
     const crowd = new Crowd(service, 4);
     await crowd.more("served", 20);
@@ -215,7 +211,7 @@ async function readRecord(site: Site, subject: string): Promise<VaultRecord | un
 
 test("ten wrong codes destroy the record: the right one comes too late, and no share is left to evaluate", async () => {
   const service = await spawnService();
-  cleanup.push(() => service.close());
+  onTestFinished(() => service.close());
   await register(service, "alice", CODE);
   await register(service, "bob", CODE);
   for (let i = 0; i < 10; i++) expect(await recover(service, "alice", `wrong ${i}`)).toBeUndefined();
@@ -245,7 +241,7 @@ const workers = ({ logs }: SpawnedService): number[] =>
 
 test("the stock client finishes what it began across restarts of the token's worker and of the service", async () => {
   const service = await spawnService();
-  cleanup.push(() => service.close());
+  onTestFinished(() => service.close());
   const killWorker = async (): Promise<void> => {
     const started = workers(service);
     process.kill(started.at(-1) ?? 0, "SIGKILL");

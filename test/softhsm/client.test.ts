@@ -11,6 +11,7 @@ import {
 } from "../../src/client/index.ts";
 import { keyId } from "../../src/crypto/key-id.ts";
 import { encodeManifest, type ManifestRole } from "../../src/wire/manifest.ts";
+import { code } from "../support/codes.ts";
 import { type FaultyProxy, startFaultyProxy } from "../support/faulty-proxy.ts";
 import { startTestService, TENANT, type TestService } from "../support/service.ts";
 import { EcSigner } from "../support/signers.ts";
@@ -45,9 +46,6 @@ function clientFor(subject: string, options: Partial<VaultClientOptions> = {}): 
     ...options,
   });
 }
-const code = (name: string, details: object = {}): unknown =>
-  expect.objectContaining({ code: name, details: expect.objectContaining(details) });
-
 describe("a person", () => {
   test("gets the backup key back with the code, from another device", async () => {
     const subject = newSubject();

@@ -4,68 +4,38 @@ import { createHmac } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { isStrongroomError } from "../../src/base/errors.ts";
-import { openSession } from "../../src/token/open.ts";
-import { startTokenPool, type TokenConfig, type TokenPool } from "../../src/token/pool.ts";
+import type { TokenConfig } from "../../src/token/pool.ts";
+import { codeOfAsync } from "../support/codes.ts";
+import { until } from "../support/http.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
-import {
-  DRIVER_KEYS,
-  type KnownKeys,
-  makeDriverKeys,
-  randomPoint,
-  softwareX,
-} from "../support/token-keys.ts";
+import { DRIVER_KEYS, type KnownKeys, randomPoint, softwareX } from "../support/token-keys.ts";
+import { makeKeysOn, type WatchedPool, watchedPool } from "../support/watched-pool.ts";
 
 let hsm: SoftHsm;
 let known: KnownKeys;
-let pool: TokenPool | undefined;
-let pids: number[];
-let events: string[];
-let counts: Map<string, number>;
+let watched: WatchedPool | undefined;
 
 beforeAll(async () => {
   hsm = createSoftHsm();
   hsm.use();
-  const { session } = await openSession({ uri: hsm.uri, profile: "softhsm2" });
-  known = makeDriverKeys(session);
-  session.close();
+  known = await makeKeysOn(hsm);
 });
 afterAll(() => hsm.remove());
 afterEach(async () => {
-  await pool?.close();
-  pool = undefined;
+  await watched?.token.close();
+  watched = undefined;
 });
 
-async function start(options: Partial<TokenConfig> = {}): Promise<TokenPool> {
-  pids = [];
-  events = [];
-  counts = new Map();
-  pool = startTokenPool(
-    { uri: hsm.uri, profile: "softhsm2", keys: DRIVER_KEYS, workers: 1, env: hsm.env, ...options },
-    {
-      event: (name, { pid }) => {
-        events.push(name);
-        if (name === "worker-ready" && typeof pid === "number") pids.push(pid);
-      },
-      call: (fn, ckr, count) => counts.set(`${fn} ${ckr}`, (counts.get(`${fn} ${ckr}`) ?? 0) + count),
-    },
-  );
-  await pool.whenReady(20_000);
-  return pool;
+async function start(options: Partial<TokenConfig> = {}): Promise<WatchedPool> {
+  watched = watchedPool(hsm, options);
+  await watched.token.whenReady(20_000);
+  return watched;
 }
-const codeOf = (run: Promise<unknown>): Promise<string> =>
-  run.then(
-    () => "no error",
-    (error: unknown) => (isStrongroomError(error) ? error.code : String(error)),
-  );
-const until = async (done: () => boolean): Promise<void> => {
-  while (!done()) await new Promise((resolve) => setTimeout(resolve, 20));
-};
 const mac = (data: Uint8Array): Uint8Array =>
   Uint8Array.from(createHmac("sha256", known.secret).update(data).digest());
 
 test("a run gives the results of its steps in their order", async () => {
-  const token = await start();
+  const { token } = await start();
   const points = [randomPoint(), randomPoint()];
   const data = new Uint8Array(50_000).fill(7);
   const [xs, tag, share, random] = await token.run([
@@ -88,30 +58,30 @@ test("a run gives the results of its steps in their order", async () => {
 });
 
 test("errors come back with their code; corrupt shares do not make a worker restart", async () => {
-  const token = await start();
+  const { token, events } = await start();
   const [share] = await token.run([{ op: "create-share", kek: "share-kek.0", points: [] }]);
   const wrapped = Uint8Array.from(share.wrapped);
   wrapped[20] = (wrapped[20] ?? 0) ^ 1;
   const evaluate = (changes: object, points = [randomPoint()]): Promise<string> =>
-    codeOf(
+    codeOfAsync(
       token.run([{ op: "evaluate-share", kek: "share-kek.0", share: { ...share, ...changes }, points }]),
     );
   for (let i = 0; i < 10; i++) expect(await evaluate({ wrapped })).toBe("token-failed");
   expect(await evaluate({ mechanism: 0x1081 })).toBe("token-refused");
   expect(await evaluate({}, [new Uint8Array(65)])).toBe("point-invalid");
-  expect(await codeOf(token.run([{ op: "hmac", key: "nobody", data: wrapped }]))).toBe("key-missing");
-  expect(await codeOf(token.run([{ op: "hmac", key: "record", data: new Uint8Array(2_000_000) }]))).toBe(
+  expect(await codeOfAsync(token.run([{ op: "hmac", key: "nobody", data: wrapped }]))).toBe("key-missing");
+  expect(await codeOfAsync(token.run([{ op: "hmac", key: "record", data: new Uint8Array(2_000_000) }]))).toBe(
     "internal",
   );
   expect(
-    await codeOf(token.run(Array.from({ length: 256 }, () => ({ op: "random", length: 1 }) as const))),
+    await codeOfAsync(token.run(Array.from({ length: 256 }, () => ({ op: "random", length: 1 }) as const))),
   ).toBe("internal");
   expect(await evaluate({})).toBe("no error");
   expect(events).toEqual(["worker-ready"]);
 });
 
 test("10,000 mixed operations on two workers: right answers, every session object destroyed", async () => {
-  const token = await start({ workers: 2, probeMs: 200 });
+  const { token, counts } = await start({ workers: 2, probeMs: 200 });
   const point = randomPoint();
   const x = softwareX(known.scalar, point);
   const [share] = await token.run([{ op: "create-share", kek: "share-kek.0", points: [point] }]);
@@ -141,7 +111,7 @@ test("10,000 mixed operations on two workers: right answers, every session objec
       default: {
         const points = [point, data];
         const run = token.run([{ op: "evaluate-share", kek: "share-kek.0", share, points }]);
-        if ((await codeOf(run)) === "point-invalid") failures++;
+        if ((await codeOfAsync(run)) === "point-invalid") failures++;
       }
     }
   };
@@ -160,25 +130,25 @@ test("10,000 mixed operations on two workers: right answers, every session objec
 });
 
 test("more runs than the queue takes are refused as token-busy", async () => {
-  const token = await start({ queueLimit: 10 });
+  const { token } = await start({ queueLimit: 10 });
   const outcomes = await Promise.all(
     Array.from({ length: 100 }, () =>
-      codeOf(token.run([{ op: "ecdh", key: "ake", points: [randomPoint()] }])),
+      codeOfAsync(token.run([{ op: "ecdh", key: "ake", points: [randomPoint()] }])),
     ),
   );
   const busy = outcomes.filter((code) => code === "token-busy").length;
   expect(busy).toBeGreaterThan(0);
   expect(outcomes.filter((code) => code === "no error")).toHaveLength(100 - busy);
-  expect(await codeOf(token.run([{ op: "random", length: 1 }]))).toBe("no error");
+  expect(await codeOfAsync(token.run([{ op: "random", length: 1 }]))).toBe("no error");
 });
 
 test("close finishes what it was given and takes nothing more", async () => {
-  const token = await start();
+  const { token, pids, events } = await start();
   const runs = Array.from({ length: 60 }, () =>
-    codeOf(token.run([{ op: "ecdh", key: "ake", points: [randomPoint()] }])),
+    codeOfAsync(token.run([{ op: "ecdh", key: "ake", points: [randomPoint()] }])),
   );
   const closed = token.close();
-  expect(await codeOf(token.run([{ op: "random", length: 1 }]))).toBe("token-absent");
+  expect(await codeOfAsync(token.run([{ op: "random", length: 1 }]))).toBe("token-absent");
   expect(new Set(await Promise.all(runs))).toEqual(new Set(["no error"]));
   await closed;
   expect(token.health().ready).toBe(false);
@@ -187,12 +157,12 @@ test("close finishes what it was given and takes nothing more", async () => {
 });
 
 test("a worker that has grown is replaced without a failed run", async () => {
-  const token = await start({ workerGrowthBytes: -1, probeMs: 100 });
+  const { token, pids } = await start({ workerGrowthBytes: -1, probeMs: 100 });
   let stop = false;
   const callers = Array.from({ length: 16 }, async () => {
     const codes = new Set<string>();
     while (!stop)
-      codes.add(await codeOf(token.run([{ op: "hmac", key: "record", data: new Uint8Array(8) }])));
+      codes.add(await codeOfAsync(token.run([{ op: "hmac", key: "record", data: new Uint8Array(8) }])));
     return codes;
   });
   await until(() => pids.length >= 3);
@@ -202,7 +172,7 @@ test("a worker that has grown is replaced without a failed run", async () => {
 });
 
 test("a worker's command line and environment name neither PIN nor token", async () => {
-  await start();
+  const { pids } = await start();
   const [pid] = pids;
   const seen =
     readFileSync(`/proc/${pid}/cmdline`, "latin1") + readFileSync(`/proc/${pid}/environ`, "latin1");

@@ -1,14 +1,15 @@
 /** Every step on a real token against what software computes; hostile input; nothing left behind. */
 import { createHmac, createPublicKey, verify } from "node:crypto";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { isStrongroomError } from "../../src/base/errors.ts";
 import { ATTRIBUTES, KEY_TYPE, OBJECT_CLASS } from "../../src/token/attributes.ts";
+import { UNWRAPPED_SHARE } from "../../src/token/doctor/share-template.ts";
 import { openSession } from "../../src/token/open.ts";
 import type { DriverTraits, WrapFormat } from "../../src/token/profile.ts";
 import { TokenSession } from "../../src/token/session.ts";
 import { type StepResult, StepRunner } from "../../src/token/steps.ts";
 import type { CreatedShare, TokenStep, WrappedShare } from "../../src/token/token.ts";
 import { parseTokenUri } from "../../src/token/uri.ts";
+import { codeOf } from "../support/codes.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
 import {
   DRIVER_KEYS,
@@ -56,15 +57,6 @@ const createShare = (points: readonly Uint8Array[] = []): CreatedShare => {
 };
 const evaluate = (share: WrappedShare, points: readonly Uint8Array[], by = runner): readonly Uint8Array[] =>
   list(by.run({ op: "evaluate-share", kek: KEK, share, points }));
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : String(error);
-  }
-  return "no error";
-}
-
 test("ecdh gives the x-coordinates that OpenSSL gives", () => {
   const points = [randomPoint(), randomPoint(), publicPoint(known.scalar)];
   const xs = list(runner.run({ op: "ecdh", key: "ake", points }));
@@ -124,15 +116,12 @@ test("a share is created, evaluated, and only its point leaves the token", () =>
 
 test("a share unwraps as a key that the token will neither show nor wrap again", () => {
   const share = createShare();
-  const key = session.unwrap({ mechanism: share.mechanism }, session.key(KEK), share.wrapped, {
-    CLASS: OBJECT_CLASS["private key"],
-    KEY_TYPE: KEY_TYPE.EC,
-    TOKEN: false,
-    PRIVATE: true,
-    SENSITIVE: true,
-    EXTRACTABLE: false,
-    DERIVE: true,
-  });
+  const key = session.unwrap(
+    { mechanism: share.mechanism },
+    session.key(KEK),
+    share.wrapped,
+    UNWRAPPED_SHARE,
+  );
   try {
     expect(session.secrecy(key)).toEqual({ sensitive: true, extractable: false });
     expect(codeOf(() => session.attribute(key, "VALUE"))).toBe("token-refused");

@@ -9,7 +9,7 @@ import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { isStrongroomError, StrongroomError } from "../../src/base/errors.ts";
+import { StrongroomError } from "../../src/base/errors.ts";
 import { randomBytes } from "../../src/crypto/node/random.ts";
 import { createPeerRoute } from "../../src/fleet/peer-route.ts";
 import { createPeers, type PeerHandle, type Peers, type PeersOptions } from "../../src/fleet/peers.ts";
@@ -24,6 +24,7 @@ import type { TokenKey } from "../../src/token/session.ts";
 import type { Token } from "../../src/token/token.ts";
 import type { Manifest } from "../../src/wire/manifest.ts";
 import { encodeRefusal, frameKind, SITE_CONTENT_TYPE } from "../../src/wire/site-frames.ts";
+import { codeOfAsync } from "../support/codes.ts";
 import { type FaultyProxy, startFaultyProxy } from "../support/faulty-proxy.ts";
 import { until } from "../support/http.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
@@ -250,14 +251,6 @@ async function startPeers(url: string, options: Partial<PeersOptions> = {}): Pro
   };
 }
 
-async function code(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : String(error);
-  }
-  return "no error";
-}
 const count = (name: Name, op: string): number => tokens[name].steps.get(op) ?? 0;
 const post = (url: string, body: Uint8Array, headers: Record<string, string> = {}) =>
   fetch(`${url}/v1/site`, {
@@ -316,10 +309,10 @@ describe("a peer that works", () => {
       ["peer-unavailable", "unavailable"],
     ] as const) {
       site.service = fails(new StrongroomError(thrown, "the reason in words"));
-      expect(await code(b.service.evaluate(evaluate)), thrown).toBe(expected);
+      expect(await codeOfAsync(b.service.evaluate(evaluate)), thrown).toBe(expected);
     }
     site.service = fails(new Error("a bug"));
-    expect(await code(b.service.evaluate(evaluate))).toBe("unavailable");
+    expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("unavailable");
     expect(site.lines.at(-1)).toContain('"code":"internal"');
     expect(b.live()).toBe(true);
     site.service = fails(
@@ -416,7 +409,9 @@ describe("restart and renewal", () => {
     const { b, opened } = await startPeers(site.url);
     await new Promise((resolve) => setTimeout(resolve, 600));
     site.restart();
-    const answers = await Promise.all(Array.from({ length: 50 }, () => code(b.service.evaluate(evaluate))));
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => codeOfAsync(b.service.evaluate(evaluate))),
+    );
     expect(new Set(answers)).toEqual(new Set(["no error"]));
     expect(opened()).toBe(2);
   });
@@ -431,10 +426,10 @@ describe("restart and renewal", () => {
     await new Promise((resolve) => setTimeout(resolve, 600));
     const underWay = b.service.create(create);
     clock.offset = site.clock.offset = 56 * 60_000;
-    const busy = Array.from({ length: 50 }, () => code(b.service.evaluate(evaluate)));
+    const busy = Array.from({ length: 50 }, () => codeOfAsync(b.service.evaluate(evaluate)));
     expect(new Set(await Promise.all(busy))).toEqual(new Set(["no error"]));
     await until(() => opened() === 2);
-    expect(await code(b.service.evaluate(evaluate))).toBe("no error");
+    expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("no error");
     release();
     expect(await underWay).toEqual(created);
     const channels = site.bodies
@@ -469,7 +464,7 @@ describe("a peer that does not work", () => {
     expect(b.live()).toBe(true);
     proxy.mode = "closed";
     await proxy.close();
-    expect(await code(b.service.evaluate(evaluate))).toBe("peer-unavailable");
+    expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("peer-unavailable");
     expect(b.live()).toBe(false);
     expect(b.report().reason).toContain("site-b");
     const port = Number(new URL(proxy.url).port);
@@ -490,7 +485,7 @@ describe("a peer that does not work", () => {
     const before = b.expectedMs();
     proxy.mode = "deaf";
     const start = performance.now();
-    expect(await code(b.service.evaluate(evaluate))).toBe("peer-unavailable");
+    expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("peer-unavailable");
     const took = performance.now() - start;
     expect(took).toBeGreaterThan(250);
     expect(took).toBeLessThan(1_000);
@@ -498,14 +493,14 @@ describe("a peer that does not work", () => {
     expect(b.expectedMs()).toBeGreaterThan(before);
     proxy.mode = "pass";
     await until(() => b.live());
-    expect(await code(b.service.evaluate(evaluate))).toBe("no error");
+    expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("no error");
   });
 
   test("breaking every connection: one repetition, then the caller's turn", async () => {
     const { b, site } = await behind();
     proxy.mode = "cut";
     const before = site.bodies.length;
-    expect(await code(b.service.evaluate(evaluate))).toBe("peer-unavailable");
+    expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("peer-unavailable");
     await until(() => site.bodies.length > before);
     expect(site.bodies.length - before).toBeLessThanOrEqual(2);
   });
@@ -539,7 +534,7 @@ describe("a peer that does not work", () => {
       const { b } = await startPeers(site.url);
       expect(b.live()).toBe(false);
       await new Promise((resolve) => setTimeout(resolve, 510));
-      expect(await code(b.service.evaluate(evaluate))).toBe("peer-unavailable");
+      expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("peer-unavailable");
     }
   });
 
@@ -579,7 +574,7 @@ describe("a peer that does not work", () => {
     const start = performance.now();
     let calls = 0;
     while (performance.now() - start < 1_700) {
-      expect(await code(b.service.evaluate(evaluate))).toBe("peer-unavailable");
+      expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("peer-unavailable");
       calls++;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -595,7 +590,7 @@ describe("a peer that does not work", () => {
     const absent: Token = { run: () => Promise.reject(new StrongroomError("token-absent", "gone")) };
     const { b } = await startPeers(site.url, { token: absent });
     await new Promise((resolve) => setTimeout(resolve, 510));
-    expect(await code(b.service.evaluate(evaluate))).toBe("token-absent");
+    expect(await codeOfAsync(b.service.evaluate(evaluate))).toBe("token-absent");
     expect(site.bodies).toHaveLength(0);
   });
 });
@@ -657,7 +652,9 @@ describe("limits of the route", () => {
       new Promise<{ partial: Uint8Array }>((resolve) => setTimeout(() => resolve({ partial: point }), 200));
     const site = await startSite(behaviour({ evaluate: slow }), { perPeer: 3 });
     const { b } = await startPeers(site.url);
-    const codes = await Promise.all(Array.from({ length: 5 }, () => code(b.service.evaluate(evaluate))));
+    const codes = await Promise.all(
+      Array.from({ length: 5 }, () => codeOfAsync(b.service.evaluate(evaluate))),
+    );
     expect(codes.toSorted()).toEqual([...Array(3).fill("no error"), ...Array(2).fill("rate-limited")]);
     expect(b.live()).toBe(true);
   });
@@ -667,7 +664,9 @@ describe("limits of the route", () => {
       new Promise<{ partial: Uint8Array }>((resolve) => setTimeout(() => resolve({ partial: point }), 300));
     const site = await startSite(behaviour({ evaluate: slow }), { concurrency: 2 });
     const { b } = await startPeers(site.url);
-    const codes = await Promise.all(Array.from({ length: 4 }, () => code(b.service.evaluate(evaluate))));
+    const codes = await Promise.all(
+      Array.from({ length: 4 }, () => codeOfAsync(b.service.evaluate(evaluate))),
+    );
     expect(codes.toSorted()).toEqual([...Array(2).fill("no error"), ...Array(2).fill("peer-unavailable")]);
   });
 });

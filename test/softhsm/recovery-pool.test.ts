@@ -1,79 +1,44 @@
 /** What goes wrong with tokens and workers, and that the pool comes back by itself, or stops where it must. */
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { isStrongroomError } from "../../src/base/errors.ts";
-import { openSession } from "../../src/token/open.ts";
-import { startTokenPool, type TokenConfig, type TokenPool } from "../../src/token/pool.ts";
+import type { TokenConfig, TokenPool } from "../../src/token/pool.ts";
+import { codeOf, codeOfAsync } from "../support/codes.ts";
+import { until } from "../support/http.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
-import { DRIVER_KEYS, makeDriverKeys, randomPoint } from "../support/token-keys.ts";
+import { randomPoint } from "../support/token-keys.ts";
+import { makeKeysOn, type WatchedPool, watchedPool } from "../support/watched-pool.ts";
 
 let hsm: SoftHsm;
-let pool: TokenPool | undefined;
-let pids: number[];
-let events: string[];
-let counts: Map<string, number>;
+let watched: WatchedPool | undefined;
 
 beforeEach(async () => {
   hsm = createSoftHsm();
   hsm.use();
-  await makeKeys();
+  await makeKeysOn(hsm);
 });
 afterEach(async () => {
-  await pool?.close();
-  pool = undefined;
+  await watched?.token.close();
+  watched = undefined;
   hsm.remove();
 });
 
-async function makeKeys(): Promise<void> {
-  const { session } = await openSession({ uri: hsm.uri, profile: "softhsm2" });
-  makeDriverKeys(session);
-  session.close();
+function start(options: Partial<TokenConfig> = {}): WatchedPool {
+  watched = watchedPool(hsm, { probeMs: 200, ...options });
+  return watched;
 }
-function start(options: Partial<TokenConfig> = {}): TokenPool {
-  pids = [];
-  events = [];
-  counts = new Map();
-  pool = startTokenPool(
-    {
-      uri: hsm.uri,
-      profile: "softhsm2",
-      keys: DRIVER_KEYS,
-      workers: 1,
-      env: hsm.env,
-      probeMs: 200,
-      ...options,
-    },
-    {
-      event: (name, { pid }) => {
-        events.push(name);
-        if (name === "worker-ready" && typeof pid === "number") pids.push(pid);
-      },
-      call: (fn, ckr, count) => counts.set(`${fn} ${ckr}`, (counts.get(`${fn} ${ckr}`) ?? 0) + count),
-    },
-  );
-  return pool;
-}
-const codeOf = (run: Promise<unknown>): Promise<string> =>
-  run.then(
-    () => "no error",
-    (error: unknown) => (isStrongroomError(error) ? error.code : String(error)),
-  );
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const until = async (done: () => boolean): Promise<void> => {
-  while (!done()) await sleep(20);
-};
 const ecdh = (token: TokenPool): Promise<string> =>
-  codeOf(token.run([{ op: "ecdh", key: "ake", points: [randomPoint()] }]));
+  codeOfAsync(token.run([{ op: "ecdh", key: "ake", points: [randomPoint()] }]));
 /** Why a pool is not ready, once it has found out; a busy machine takes its time to start a worker. */
 const trouble = async (token: TokenPool): Promise<string> => {
   await until(() => token.health().reason !== "starting");
-  return codeOf(token.whenReady(1));
+  return codeOfAsync(token.whenReady(1));
 };
-const newest = (): number => pids.at(-1) ?? 0;
+const newest = (pids: readonly number[]): number => pids.at(-1) ?? 0;
 
 test("workers killed under load: every run is retried, and the pool goes on", async () => {
-  const token = start({ workers: 2 });
+  const { token, pids, events } = start({ workers: 2 });
   await token.whenReady(20_000);
   const outcomes: string[] = [];
   let stop = false;
@@ -83,7 +48,7 @@ test("workers killed under load: every run is retried, and the pool goes on", as
   for (let kills = 0; kills < 4; kills++) {
     const seen = pids.length;
     await sleep(100);
-    process.kill(newest(), "SIGKILL");
+    process.kill(newest(pids), "SIGKILL");
     await until(() => pids.length > seen);
   }
   stop = true;
@@ -97,9 +62,9 @@ test("workers killed under load: every run is retried, and the pool goes on", as
 });
 
 test("a run that kills every worker is given up after the second", async () => {
-  const token = start({ deadlineMs: 60_000 });
+  const { token, pids } = start({ deadlineMs: 60_000 });
   await token.whenReady(20_000);
-  const run = codeOf(
+  const run = codeOfAsync(
     token.run(
       Array.from(
         { length: 255 },
@@ -110,14 +75,14 @@ test("a run that kills every worker is given up after the second", async () => {
   for (let deaths = 1; deaths <= 2; deaths++) {
     await until(() => pids.length === deaths);
     await sleep(50);
-    process.kill(newest(), "SIGKILL");
+    process.kill(newest(pids), "SIGKILL");
   }
   expect(await run).toBe("token-failed");
   expect(await ecdh(token)).toBe("no error");
 });
 
 test("the token goes and comes back while it is in use", async () => {
-  const token = start({ workers: 2 });
+  const { token, events } = start({ workers: 2 });
   await token.whenReady(20_000);
   hsm.takeAway();
   await until(() => !token.health().ready || events.includes("worker-failed"));
@@ -132,7 +97,7 @@ test("the token goes and comes back while it is in use", async () => {
 });
 
 test("runs alone notice that the token has gone, and no run hangs", async () => {
-  const token = start({ probeMs: 60_000 });
+  const { token } = start({ probeMs: 60_000 });
   await token.whenReady(20_000);
   hsm.takeAway();
   const outcomes = await Promise.all(Array.from({ length: 40 }, () => ecdh(token)));
@@ -144,7 +109,7 @@ test("runs alone notice that the token has gone, and no run hangs", async () => 
 
 test("a pool that starts without its token waits for it", async () => {
   hsm.takeAway();
-  const token = start();
+  const { token } = start();
   expect(await trouble(token)).toBe("token-absent");
   hsm.putBack();
   await token.whenReady(20_000);
@@ -167,8 +132,8 @@ test("a wrong PIN is tried exactly once, by any number of workers, and never aga
   const right = readFileSync(hsm.pinFile);
   writeFileSync(hsm.pinFile, "wrong-pin\n");
   const { logins, ...spy } = spied();
-  const token = start({ ...spy, workers: 3 });
-  expect(await codeOf(token.whenReady(20_000))).toBe("pin-incorrect");
+  const { token, events, counts } = start({ ...spy, workers: 3 });
+  expect(await codeOfAsync(token.whenReady(20_000))).toBe("pin-incorrect");
   expect(token.health()).toMatchObject({ ready: false, workersReady: 0 });
   expect(token.health().reason).toContain("CKR_PIN_INCORRECT");
   expect(await ecdh(token)).toBe("pin-incorrect");
@@ -181,17 +146,17 @@ test("a wrong PIN is tried exactly once, by any number of workers, and never aga
   expect(events.filter((name) => name === "worker-exit")).toHaveLength(1);
   await token.close();
 
-  const next = start(spy);
+  const { token: next } = start(spy);
   await next.whenReady(20_000);
   expect(await ecdh(next)).toBe("no error");
   expect(logins()).toBe(2);
 });
 
 test("a PIN that is changed while workers run stops the next login, not the others", async () => {
-  const token = start({ workers: 2 });
+  const { token, pids, events } = start({ workers: 2 });
   await token.whenReady(20_000);
   writeFileSync(hsm.pinFile, "wrong-pin\n");
-  process.kill(newest(), "SIGKILL");
+  process.kill(newest(pids), "SIGKILL");
   await until(() => events.includes("token-stopped"));
   expect(token.health()).toMatchObject({ ready: true, workersReady: 1 });
   expect(token.health().reason).toContain("CKR_PIN_INCORRECT");
@@ -200,7 +165,7 @@ test("a PIN that is changed while workers run stops the next login, not the othe
 
 test("a PIN file that others can read is not used until that is mended", async () => {
   chmodSync(hsm.pinFile, 0o640);
-  const token = start();
+  const { token } = start();
   expect(await trouble(token)).toBe("pin-unavailable");
   expect(token.health().reason).toContain(`chmod 600 ${hsm.pinFile}`);
   chmodSync(hsm.pinFile, 0o600);
@@ -208,9 +173,9 @@ test("a PIN file that others can read is not used until that is mended", async (
 });
 
 test("a worker that hangs is killed at the deadline and replaced", async () => {
-  const token = start({ deadlineMs: 700, probeMs: 60_000 });
+  const { token, pids, events } = start({ deadlineMs: 700, probeMs: 60_000 });
   await token.whenReady(20_000);
-  const stuck = newest();
+  const stuck = newest(pids);
   process.kill(stuck, "SIGSTOP");
   expect(await Promise.all([ecdh(token), ecdh(token)])).toEqual(["token-timeout", "token-timeout"]);
   await until(() => pids.length === 2);
@@ -220,9 +185,9 @@ test("a worker that hangs is killed at the deadline and replaced", async () => {
 });
 
 test("an idle worker that hangs is found by the probe", async () => {
-  const token = start({ deadlineMs: 700 });
+  const { token, pids, events } = start({ deadlineMs: 700 });
   await token.whenReady(20_000);
-  process.kill(newest(), "SIGSTOP");
+  process.kill(newest(pids), "SIGSTOP");
   await until(() => events.includes("worker-stuck"));
   await until(() => pids.length === 2);
   expect(await ecdh(token)).toBe("no error");
@@ -232,23 +197,16 @@ test("missing keys keep the pool from being ready until they are there", async (
   hsm.remove();
   hsm = createSoftHsm();
   hsm.use();
-  const token = start();
+  const { token } = start();
   expect(await trouble(token)).toBe("key-missing");
   expect(await ecdh(token)).toBe("key-missing");
-  await makeKeys();
+  await makeKeysOn(hsm);
   await token.whenReady(20_000);
   expect(await ecdh(token)).toBe("no error");
 });
 
 test("configuration mistakes are told at once", () => {
-  const starting = (options: Partial<TokenConfig>): string => {
-    try {
-      start(options);
-    } catch (error) {
-      return isStrongroomError(error) ? error.code : String(error);
-    }
-    return "no error";
-  };
+  const starting = (options: Partial<TokenConfig>) => codeOf(() => start(options));
   expect(starting({ uri: "pkcs11:token=a;slot-id=3" })).toBe("uri-invalid");
   expect(starting({ profile: "no-such-device" })).toBe("profile-invalid");
   expect(starting({ profile: "google-kms" })).toBe("token-unsuitable");

@@ -5,12 +5,12 @@
 // biome-ignore lint/correctness/noUnresolvedImports: a CommonJS module that declares its types as an ambient one
 import { PKCS11 } from "pkcs11js";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { isStrongroomError } from "../../src/base/errors.ts";
 import { openSession } from "../../src/token/open.ts";
 import { Runner } from "../../src/token/runner.ts";
 import { TokenSession } from "../../src/token/session.ts";
 import type { TokenStep } from "../../src/token/token.ts";
 import { parseTokenUri } from "../../src/token/uri.ts";
+import { codeOf } from "../support/codes.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
 import { DRIVER_KEYS, makeDriverKeys, randomPoint } from "../support/token-keys.ts";
 
@@ -46,14 +46,6 @@ const work: readonly TokenStep[] = [
   { op: "ecdh", key: "ake", points: [randomPoint()] },
   { op: "create-share", kek: "share-kek.0", points: [randomPoint()] },
 ];
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : String(error);
-  }
-  return "no error";
-}
 const calls = (fn: string): number =>
   session.module
     .takeCounts()

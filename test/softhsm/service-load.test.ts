@@ -2,7 +2,7 @@
 import { cpSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { createVaultClient } from "../../src/client/index.ts";
 import { loadServiceConfig } from "../../src/service/config.ts";
 import { startService } from "../../src/service/start.ts";
@@ -18,14 +18,10 @@ import {
 } from "../support/service.ts";
 
 const CODE = "orchard tandem velvet quarry";
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const clean of cleanup.splice(0).reverse()) await clean();
-});
 
 async function start(overrides: Overrides): Promise<TestService> {
   const service = await startTestService(overrides);
-  cleanup.push(() => service.close());
+  onTestFinished(() => service.close());
   return service;
 }
 
@@ -135,7 +131,8 @@ test("draining: red at once, what is under way is answered, then nobody is there
 describe("keys that are not the manifest's", () => {
   test("refuse to start", async () => {
     const [site, other] = [await createSite(), await createSite()];
-    cleanup.push(site.remove, other.remove);
+    onTestFinished(site.remove);
+    onTestFinished(other.remove);
     site.hsm.use();
     cpSync(join(other.dir, "manifest.json"), join(site.dir, "manifest.json"));
     await expect(
@@ -152,7 +149,7 @@ describe("keys that are not the manifest's", () => {
     const [own, pin] = [join(service.dir, "tokens"), join(service.dir, "pin")];
     const label = service.hsm.label;
     const other = await createSite({}, { tokenLabel: label });
-    cleanup.push(other.remove);
+    onTestFinished(other.remove);
     service.hsm.use();
     const part = async (): Promise<unknown> => {
       const response = await fetch(`${service.url}/readyz`);
@@ -186,7 +183,7 @@ describe("keys that are not the manifest's", () => {
 
   test("a manifest that promises something else than the configuration", async () => {
     const site = await createSite({ policy: { maxAttempts: 5 } });
-    cleanup.push(site.remove);
+    onTestFinished(site.remove);
     await expect(
       startService(loadServiceConfig(site.configFile), { write: () => undefined }),
     ).rejects.toMatchObject({

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { STRONGROOM } from "../support/cli.ts";
 import { recover, register } from "../support/flow.ts";
 import { until } from "../support/http.ts";
@@ -16,20 +16,16 @@ import {
 } from "../support/service.ts";
 
 const CODE = "orchard tandem velvet quarry";
-const cleanup: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const clean of cleanup.splice(0).reverse()) await clean();
-});
 
 async function start(overrides: Overrides = {}, env: Record<string, string> = {}): Promise<SpawnedService> {
   const service = await spawnService(overrides, env);
-  cleanup.push(() => service.close());
+  onTestFinished(() => service.close());
   return service;
 }
 
 async function site(overrides: Overrides = {}): Promise<Site> {
   const made = await createSite(overrides);
-  cleanup.push(made.remove);
+  onTestFinished(made.remove);
   return made;
 }
 

@@ -20,13 +20,13 @@ import { createAccountVerifier, type IssuerConfig } from "../../src/vault/accoun
 import type { Evaluator } from "../../src/vault/evaluator.ts";
 import { createVault, type Vault } from "../../src/vault/vault.ts";
 import { manifestKey } from "../../src/wire/manifest.ts";
+import { code } from "../support/codes.ts";
 import { createFleetTokens, type FleetTokens } from "../support/fleet-tokens.ts";
 import { createIssuer, type Issuer } from "../support/issuer.ts";
 import { StockClient } from "../support/stock-client.ts";
 
 const SITES = 3;
 const POLICY = { maxAttempts: 10, evaluationBurst: 1_000, evaluationsPerDay: 10_000 };
-const code = (expected: string) => expect.objectContaining({ code: expected });
 
 interface Site {
   token: TokenPool;

@@ -17,6 +17,7 @@ import type { VaultRecord } from "../../src/vault/record.ts";
 import { openRecord, recordIdStep, recordKeyStep, saltOf } from "../../src/vault/record-seal.ts";
 import { createVault, type Vault } from "../../src/vault/vault.ts";
 import { acknowledgmentMessage } from "../../src/wire/transcripts.ts";
+import { code } from "../support/codes.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
 import { StockClient } from "../support/stock-client.ts";
 
@@ -72,7 +73,6 @@ afterAll(async () => {
 const newClient = (): Promise<StockClient> =>
   StockClient.create(vault, FLEET, { tenant: "app", subject: `user/${serial++} ü` });
 const newKey = (): Uint8Array => Uint8Array.from(randomBytes(32));
-const code = (expected: string) => expect.objectContaining({ code: expected });
 
 /** The record as it is stored, opened with the token's key. */
 async function stored(client: StockClient): Promise<VaultRecord | undefined> {

@@ -2,7 +2,7 @@
 import { createSecretKey } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { concat, fromHex, toHex, utf8 } from "../../src/base/bytes.ts";
-import { isStrongroomError, StrongroomError } from "../../src/base/errors.ts";
+import { StrongroomError } from "../../src/base/errors.ts";
 import { hash } from "../../src/crypto/node/hkdf.ts";
 import { setupSender } from "../../src/crypto/node/hpke-base.ts";
 import { randomBytes } from "../../src/crypto/node/random.ts";
@@ -14,6 +14,8 @@ import { ownKeys, type SiteKeys } from "../../src/fleet/site-keys.ts";
 import { openingHead, splitMessage } from "../../src/wire/site-frames.ts";
 import { encodeOpening } from "../../src/wire/site-messages.ts";
 import { channelMessage } from "../../src/wire/transcripts.ts";
+import { codeOfAsync } from "../support/codes.ts";
+import { flipped } from "../support/flipped.ts";
 import { softwareFleet } from "../support/software-sites.ts";
 import { loadJson } from "../vectors/rfc.ts";
 import { softwareKey } from "../vectors/software-key.ts";
@@ -63,20 +65,6 @@ async function pair() {
   return { initiator: pending.confirm(accepted.body), responder: accepted.end };
 }
 
-async function code(work: () => unknown): Promise<string> {
-  try {
-    await work();
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : String(error);
-  }
-  return "no error";
-}
-
-function flip(bytes: Uint8Array, at: number): Uint8Array {
-  const out = Uint8Array.from(bytes);
-  out[at] = (out[at] ?? 0) ^ 1;
-  return out;
-}
 const receive = (end: ResponderEnd, body: Uint8Array) => end.open(splitMessage("request", body));
 
 describe("both ends", () => {
@@ -96,7 +84,7 @@ describe("both ends", () => {
     expect(accepted.from.name).toBe("site-c");
     const opened = receive(accepted.end, pending.confirm(accepted.body).seal(utf8("x")).body);
     opened.sealAnswer(utf8("y"));
-    expect(await code(() => opened.sealAnswer(utf8("z")))).toBe("internal");
+    expect(await codeOfAsync(() => opened.sealAnswer(utf8("z")))).toBe("internal");
   });
 
   test("another try of the same opening makes other keys: repeated traffic opens nothing", async () => {
@@ -105,7 +93,7 @@ describe("both ends", () => {
     const body = pending.confirm(first.body).seal(utf8("x")).body;
     // Another responder with the same keys: this one after a restart.
     const second = await responder().accept(pending.body);
-    expect(await code(() => receive(second.end, body))).toBe("decrypt-failed");
+    expect(await codeOfAsync(() => receive(second.end, body))).toBe("decrypt-failed");
     expect(receive(first.end, body).plaintext).toEqual(utf8("x"));
   });
 });
@@ -117,35 +105,38 @@ describe("openings that are refused", () => {
     for (let at = 0; at < body.length; at++) {
       const expected =
         at < 2 ? "decode-failed" : at < 10 ? "unknown-key" : at < 75 ? "point-invalid" : "decrypt-failed";
-      expect(await code(() => accept(flip(body, at))), `byte ${at}`).toBe(expected);
+      expect(await codeOfAsync(() => accept(flipped(body, at))), `byte ${at}`).toBe(expected);
     }
     expect(calls.ecdh).toBe(body.length - 75);
-    expect(await code(() => accept(body))).toBe("no error");
+    expect(await codeOfAsync(() => accept(body))).toBe("no error");
   });
 
   test("every truncation, and a byte too many", async () => {
     const { body } = await open();
     const { accept } = responder();
     for (let length = 0; length < body.length; length += length < 100 ? 1 : 13)
-      expect(await code(() => accept(body.subarray(0, length)))).toBe(
+      expect(await codeOfAsync(() => accept(body.subarray(0, length)))).toBe(
         length < 91 ? "decode-failed" : "decrypt-failed",
       );
-    expect(await code(() => accept(concat(body, Uint8Array.of(0))))).toBe("decrypt-failed");
+    expect(await codeOfAsync(() => accept(concat(body, Uint8Array.of(0))))).toBe("decrypt-failed");
   });
 
   test("replayed, also after minutes; the table forgets it when its time alone refuses it", async () => {
     const { body } = await open();
     const { accept } = responder();
     await accept(body);
-    expect(await code(() => accept(body))).toBe("conflict");
+    expect(await codeOfAsync(() => accept(body))).toBe("conflict");
     clock.at = NOW + 300_000;
-    expect(await code(() => accept(body))).toBe("conflict");
+    expect(await codeOfAsync(() => accept(body))).toBe("conflict");
     clock.at = NOW + 300_001;
-    expect(await code(() => accept(body))).toBe("expired");
+    expect(await codeOfAsync(() => accept(body))).toBe("expired");
     clock.at = NOW;
     // Twice at once: one of them.
     const other = await open();
-    const both = await Promise.all([code(() => accept(other.body)), code(() => accept(other.body))]);
+    const both = await Promise.all([
+      codeOfAsync(() => accept(other.body)),
+      codeOfAsync(() => accept(other.body)),
+    ]);
     expect(both.toSorted()).toEqual(["conflict", "no error"]);
   });
 
@@ -155,17 +146,19 @@ describe("openings that are refused", () => {
     ["clocks that differ as far as they may", 300_000, "no error"],
   ])("%s", async (_, late, expected) => {
     const { body } = await open("site-a", "site-b", { at: NOW - late });
-    expect(await code(() => responder().accept(body))).toBe(expected);
+    expect(await codeOfAsync(() => responder().accept(body))).toBe(expected);
   });
 
   test("meant for another fleet or another site", async () => {
     const { accept } = responder();
-    expect(await code(async () => accept((await open("site-a", "site-b", { fleet: "other" })).body))).toBe(
-      "decrypt-failed",
-    );
-    expect(await code(async () => accept((await open("site-a", "site-c")).body))).toBe("unknown-key");
+    expect(
+      await codeOfAsync(async () => accept((await open("site-a", "site-b", { fleet: "other" })).body)),
+    ).toBe("decrypt-failed");
+    expect(await codeOfAsync(async () => accept((await open("site-a", "site-c")).body))).toBe("unknown-key");
     const same = responder("site-a");
-    expect(await code(async () => same.accept((await open("site-a", "site-a")).body))).toBe("unauthorized");
+    expect(await codeOfAsync(async () => same.accept((await open("site-a", "site-a")).body))).toBe(
+      "unauthorized",
+    );
   });
 
   /** An opening made by hand: properly sealed, with anything inside. */
@@ -218,11 +211,11 @@ describe("openings that are refused", () => {
   ])("%s", async (_, forged, expected) => {
     const { accept, table } = responder();
     const body = await forge(...forged);
-    expect(await code(() => accept(body))).toBe(expected);
+    expect(await codeOfAsync(() => accept(body))).toBe(expected);
     // What was refused leaves nothing behind: the channel can still be opened by whom it belongs to.
     if (expected === "unauthorized") {
       const channel = forged[0].channel ?? new Uint8Array(16);
-      expect(await code(() => table.find(channel))).toBe("unknown-channel");
+      expect(await codeOfAsync(() => table.find(channel))).toBe("unknown-channel");
     }
   });
 
@@ -232,9 +225,9 @@ describe("openings that are refused", () => {
     await accept(await forge({ channel }, "site-a"));
     clock.at = NOW + 600_000;
     const later = forge({ channel, from: "site-c", issuedAt: clock.at }, "site-c");
-    expect(await code(async () => accept(await later))).toBe("conflict");
+    expect(await codeOfAsync(async () => accept(await later))).toBe("conflict");
     clock.at = NOW;
-    expect(await code(async () => accept(await forge({ channel, from: "site-c" }, "site-c")))).toBe(
+    expect(await codeOfAsync(async () => accept(await forge({ channel, from: "site-c" }, "site-c")))).toBe(
       "conflict",
     );
   });
@@ -258,15 +251,15 @@ describe("confirmations that are refused", () => {
     const { body } = await responder().accept(pending.body);
     for (let at = 0; at < body.length; at++) {
       const expected = at < 2 ? "decode-failed" : at >= 18 && at < 83 ? "point-invalid" : "decrypt-failed";
-      expect(await code(() => pending.confirm(flip(body, at))), `byte ${at}`).toBe(expected);
-      expect(await code(() => pending.confirm(body.subarray(0, at)))).toBe("decode-failed");
+      expect(await codeOfAsync(() => pending.confirm(flipped(body, at))), `byte ${at}`).toBe(expected);
+      expect(await codeOfAsync(() => pending.confirm(body.subarray(0, at)))).toBe("decode-failed");
     }
     const other = await responder().accept((await open()).body);
-    expect(await code(() => pending.confirm(other.body))).toBe("decrypt-failed");
+    expect(await codeOfAsync(() => pending.confirm(other.body))).toBe("decrypt-failed");
     // The opening's channel with somebody else's ephemeral key and keys.
     const forged = concat(body.subarray(0, 18), other.body.subarray(18));
-    expect(await code(() => pending.confirm(forged))).toBe("decrypt-failed");
-    expect(await code(() => pending.confirm(body))).toBe("no error");
+    expect(await codeOfAsync(() => pending.confirm(forged))).toBe("decrypt-failed");
+    expect(await codeOfAsync(() => pending.confirm(body))).toBe("no error");
   });
 });
 
@@ -277,14 +270,14 @@ describe("messages that are refused", () => {
     for (let at = 0; at < body.length; at++)
       // The channel's name is the table's business; it is bound all the same.
       expect(["decode-failed", "decrypt-failed"], `byte ${at}`).toContain(
-        await code(() => receive(end, flip(body, at))),
+        await codeOfAsync(() => receive(end, flipped(body, at))),
       );
     for (let length = 0; length < body.length; length++)
       expect(["decode-failed", "decrypt-failed"]).toContain(
-        await code(() => receive(end, body.subarray(0, length))),
+        await codeOfAsync(() => receive(end, body.subarray(0, length))),
       );
     expect(receive(end, body).plaintext).toEqual(utf8("a request"));
-    expect(await code(() => receive(end, body))).toBe("conflict");
+    expect(await codeOfAsync(() => receive(end, body))).toBe("conflict");
   });
 
   test("any flipped byte of an answer, the answer to another request, a request as an answer", async () => {
@@ -293,25 +286,25 @@ describe("messages that are refused", () => {
     const answer = receive(end, one.body).sealAnswer(utf8("first"));
     for (let at = 0; at < answer.length; at++)
       expect(["decode-failed", "decrypt-failed"], `byte ${at}`).toContain(
-        await code(() => one.openAnswer(flip(answer, at))),
+        await codeOfAsync(() => one.openAnswer(flipped(answer, at))),
       );
-    expect(await code(() => two.openAnswer(answer))).toBe("decrypt-failed");
-    expect(await code(() => one.openAnswer(one.body))).toBe("decode-failed");
-    expect(await code(() => receive(end, answer))).toBe("decode-failed");
+    expect(await codeOfAsync(() => two.openAnswer(answer))).toBe("decrypt-failed");
+    expect(await codeOfAsync(() => one.openAnswer(one.body))).toBe("decode-failed");
+    expect(await codeOfAsync(() => receive(end, answer))).toBe("decode-failed");
     // The direction is in the keys as well as in the frame.
     const mirrored = Uint8Array.from(one.body);
     mirrored[1] = 4;
-    expect(await code(() => one.openAnswer(mirrored))).toBe("decrypt-failed");
+    expect(await codeOfAsync(() => one.openAnswer(mirrored))).toBe("decrypt-failed");
     const returned = Uint8Array.from(answer);
     returned[1] = 3;
     returned[25] = 9;
-    expect(await code(() => receive(end, returned))).toBe("decrypt-failed");
+    expect(await codeOfAsync(() => receive(end, returned))).toBe("decrypt-failed");
   });
 
   test("messages of another channel of the same two sites", async () => {
     const [one, two] = [await pair(), await pair()];
     const { body } = one.initiator.seal(utf8("x"));
-    expect(await code(() => receive(two.responder, body))).toBe("decrypt-failed");
+    expect(await codeOfAsync(() => receive(two.responder, body))).toBe("decrypt-failed");
   });
 
   test("gaps are fine; a message older than the window is refused, unused as it is", async () => {
@@ -319,11 +312,11 @@ describe("messages that are refused", () => {
     const bodies = Array.from({ length: 4_098 }, () => initiator.seal(utf8("x")).body);
     const at = (i: number): Uint8Array => bodies[i] ?? new Uint8Array(0);
     receive(end, at(4_096));
-    expect(await code(() => receive(end, at(0)))).toBe("conflict");
-    expect(await code(() => receive(end, at(1)))).toBe("no error");
+    expect(await codeOfAsync(() => receive(end, at(0)))).toBe("conflict");
+    expect(await codeOfAsync(() => receive(end, at(1)))).toBe("no error");
     receive(end, at(4_097));
-    expect(await code(() => receive(end, at(2)))).toBe("no error");
-    expect(await code(() => receive(end, at(1)))).toBe("conflict");
+    expect(await codeOfAsync(() => receive(end, at(2)))).toBe("no error");
+    expect(await codeOfAsync(() => receive(end, at(1)))).toBe("conflict");
   });
 });
 
@@ -335,7 +328,7 @@ describe("the table of channels", () => {
     const foreign = await one.accept((await open("site-c")).body);
     const opened: AcceptedChannel[] = [];
     for (let i = 0; i < 6; i++) opened.push(await accepted(one));
-    const found = await Promise.all(opened.map(({ channel }) => code(() => one.table.find(channel))));
+    const found = await Promise.all(opened.map(({ channel }) => codeOfAsync(() => one.table.find(channel))));
     expect(found).toEqual([...Array(2).fill("unknown-channel"), ...Array(4).fill("no error")]);
     expect(one.table.find(foreign.channel).from).toBe("site-c");
   });
@@ -346,18 +339,21 @@ describe("the table of channels", () => {
     clock.at = NOW + 3_659_999;
     expect(one.table.find(channel).from).toBe("site-a");
     clock.at = NOW + 3_660_000;
-    expect(await code(() => one.table.find(channel))).toBe("unknown-channel");
+    expect(await codeOfAsync(() => one.table.find(channel))).toBe("unknown-channel");
     clock.at = NOW;
   });
 
   test("a peer that opens without end is stopped, until the first ones are forgotten", async () => {
     const table = createChannelTable(clock);
     const from = keysOf("site-a");
-    const admit = (issuedAt: number) => code(() => table.admit({ from, channel: randomBytes(16), issuedAt }));
+    const admit = (issuedAt: number) =>
+      codeOfAsync(() => table.admit({ from, channel: randomBytes(16), issuedAt }));
     for (let i = 0; i < 1_200; i++) expect(await admit(NOW)).toBe("no error");
     expect(await admit(NOW)).toBe("rate-limited");
     expect(
-      await code(() => table.admit({ from: keysOf("site-c"), channel: randomBytes(16), issuedAt: NOW })),
+      await codeOfAsync(() =>
+        table.admit({ from: keysOf("site-c"), channel: randomBytes(16), issuedAt: NOW }),
+      ),
     ).toBe("no error");
     clock.at = NOW + 300_001;
     expect(await admit(clock.at)).toBe("no error");

@@ -6,6 +6,7 @@ import { toHex } from "../../src/base/bytes.ts";
 import { createVaultClient, type StrongroomError, type VaultClient } from "../../src/client/index.ts";
 import { keyId } from "../../src/crypto/key-id.ts";
 import { encodeManifest, type ManifestKey, type ManifestRole } from "../../src/wire/manifest.ts";
+import { code } from "../support/codes.ts";
 import { EcSigner } from "../support/signers.ts";
 
 const servers: Server[] = [];
@@ -71,7 +72,6 @@ function clientOf(
     retrying,
   });
 }
-const code = (name: string): unknown => expect.objectContaining({ code: name });
 
 describe("answers in the clear", () => {
   test.each(["destroyed", "not-registered", "unauthorized", "expired", "conflict", "invalid-request"])(

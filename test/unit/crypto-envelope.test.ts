@@ -2,12 +2,14 @@
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_P256_HKDF_SHA256 } from "hpke";
 import { describe, expect, test } from "vitest";
 import { concat, fromHex, toHex, utf8 } from "../../src/base/bytes.ts";
-import { isStrongroomError, StrongroomError } from "../../src/base/errors.ts";
+import { StrongroomError } from "../../src/base/errors.ts";
 import { envelopeInfo, joinRequest, RESPONSE_LABEL } from "../../src/crypto/envelope.ts";
 import { sealEnvelope } from "../../src/crypto/hpke-sender.ts";
 import { keyId } from "../../src/crypto/key-id.ts";
 import { openEnvelope, type Recipient } from "../../src/crypto/node/hpke-recipient.ts";
 import { envelopeHeader } from "../../src/wire/messages.ts";
+import { codeOfAsync } from "../support/codes.ts";
+import { flipped } from "../support/flipped.ts";
 import { loadJson } from "../vectors/rfc.ts";
 import { type SoftwareKey, softwareKey } from "../vectors/software-key.ts";
 
@@ -40,21 +42,6 @@ const answer = utf8("what is answered");
 const sealed = () =>
   sealEnvelope({ fleet, kid: recipient.kid, publicKey: key.publicKey, plaintext: request });
 
-async function code(promise: Promise<unknown>): Promise<unknown> {
-  try {
-    await promise;
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : error;
-  }
-  return "no error";
-}
-
-function flip(bytes: Uint8Array, at: number): Uint8Array {
-  const out = Uint8Array.from(bytes);
-  out[at] = (out[at] ?? 0) ^ 1;
-  return out;
-}
-
 describe("both ends", () => {
   test("a request opens, its answer opens, empty ones too", async () => {
     for (const plaintext of [request, new Uint8Array(0), new Uint8Array(30_000).fill(7)]) {
@@ -74,7 +61,7 @@ describe("both ends", () => {
     const [one, two] = [await sealed(), await sealed()];
     const opened = await openEnvelope(one.body, { fleet, recipient });
     const body = opened.sealAnswer(answer);
-    expect(await code(two.openAnswer(body))).toBe("decrypt-failed");
+    expect(await codeOfAsync(two.openAnswer(body))).toBe("decrypt-failed");
     expect(await one.openAnswer(body)).toEqual(answer);
     // Its key is gone with the answer.
     expect(() => opened.sealAnswer(answer)).toThrow(expect.objectContaining({ code: "internal" }));
@@ -156,7 +143,9 @@ describe("what is refused", () => {
     for (let at = 0; at < body.length; at++) {
       const expected =
         at === 0 ? "decode-failed" : at < 9 ? "unknown-key" : at < 74 ? "point-invalid" : "decrypt-failed";
-      expect(await code(openEnvelope(flip(body, at), { fleet, recipient })), `byte ${at}`).toBe(expected);
+      expect(await codeOfAsync(openEnvelope(flipped(body, at), { fleet, recipient })), `byte ${at}`).toBe(
+        expected,
+      );
     }
     // Only a flipped ciphertext gets as far as the token.
     expect(recipient.calls.count - before).toBe(body.length - 74);
@@ -166,11 +155,13 @@ describe("what is refused", () => {
     const { body } = await sealed();
     const other = softwareKey();
     const moved = concat(body.subarray(0, 9), other.publicKey, body.subarray(74));
-    expect(await code(openEnvelope(moved, { fleet, recipient }))).toBe("decrypt-failed");
-    expect(await code(openEnvelope(body, { fleet: "other", recipient }))).toBe("decrypt-failed");
-    expect(await code(openEnvelope(body, { fleet, recipient: recipientOf(other) }))).toBe("unknown-key");
+    expect(await codeOfAsync(openEnvelope(moved, { fleet, recipient }))).toBe("decrypt-failed");
+    expect(await codeOfAsync(openEnvelope(body, { fleet: "other", recipient }))).toBe("decrypt-failed");
+    expect(await codeOfAsync(openEnvelope(body, { fleet, recipient: recipientOf(other) }))).toBe(
+      "unknown-key",
+    );
     const impostor = { ...recipientOf(other), kid: recipient.kid };
-    expect(await code(openEnvelope(body, { fleet, recipient: impostor }))).toBe("decrypt-failed");
+    expect(await codeOfAsync(openEnvelope(body, { fleet, recipient: impostor }))).toBe("decrypt-failed");
   });
 
   test("every truncation of a request and of an answer", async () => {
@@ -178,25 +169,27 @@ describe("what is refused", () => {
     const answered = (await openEnvelope(body, { fleet, recipient })).sealAnswer(answer);
     for (let length = 0; length < body.length; length++) {
       const expected = length < 90 ? "decode-failed" : "decrypt-failed";
-      expect(await code(openEnvelope(body.subarray(0, length), { fleet, recipient }))).toBe(expected);
+      expect(await codeOfAsync(openEnvelope(body.subarray(0, length), { fleet, recipient }))).toBe(expected);
     }
     for (let length = 0; length < answered.length; length++)
-      expect(await code(openAnswer(answered.subarray(0, length)))).toBe(
+      expect(await codeOfAsync(openAnswer(answered.subarray(0, length)))).toBe(
         length < 49 ? "decode-failed" : "decrypt-failed",
       );
-    expect(await code(openEnvelope(concat(body, Uint8Array.of(0)), { fleet, recipient }))).toBe(
+    expect(await codeOfAsync(openEnvelope(concat(body, Uint8Array.of(0)), { fleet, recipient }))).toBe(
       "decrypt-failed",
     );
-    expect(await code(openAnswer(concat(answered, Uint8Array.of(0))))).toBe("decrypt-failed");
+    expect(await codeOfAsync(openAnswer(concat(answered, Uint8Array.of(0))))).toBe("decrypt-failed");
     for (let at = 0; at < answered.length; at++)
-      expect(await code(openAnswer(flip(answered, at)))).toBe(at === 0 ? "decode-failed" : "decrypt-failed");
+      expect(await codeOfAsync(openAnswer(flipped(answered, at)))).toBe(
+        at === 0 ? "decode-failed" : "decrypt-failed",
+      );
   });
 
   test("a sender's bad session key", async () => {
-    for (const publicKey of [new Uint8Array(65), flip(key.publicKey, 64), key.publicKey.subarray(1)])
-      expect(await code(sealEnvelope({ fleet, kid: recipient.kid, publicKey, plaintext: request }))).toBe(
-        "point-invalid",
-      );
+    for (const publicKey of [new Uint8Array(65), flipped(key.publicKey, 64), key.publicKey.subarray(1)])
+      expect(
+        await codeOfAsync(sealEnvelope({ fleet, kid: recipient.kid, publicKey, plaintext: request })),
+      ).toBe("point-invalid");
   });
 
   test("the token's own errors stay what they are", async () => {

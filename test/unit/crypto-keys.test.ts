@@ -3,7 +3,6 @@ import { createECDH, createHmac } from "node:crypto";
 import { p256 } from "@noble/curves/nist.js";
 import { describe, expect, test } from "vitest";
 import { concat, fromHex, toHex, utf8 } from "../../src/base/bytes.ts";
-import { isStrongroomError } from "../../src/base/errors.ts";
 import {
   generateReceiptKeyPair,
   openBackupKey,
@@ -16,25 +15,12 @@ import {
 import { expand, extract } from "../../src/crypto/node/hkdf.ts";
 import { verifySignature as verifyOnHost } from "../../src/crypto/node/receipts.ts";
 import { open, seal } from "../../src/crypto/node/seal.ts";
+import { codeOfAsync } from "../support/codes.ts";
+import { flipped } from "../support/flipped.ts";
 import { loadJson } from "../vectors/rfc.ts";
 
 const golden = loadJson("golden-client-keys.json") as Readonly<Record<string, string>>;
 const goldenBytes = (name: string): Uint8Array => fromHex(golden[name] ?? "");
-
-function flip(bytes: Uint8Array, at: number): Uint8Array {
-  const out = Uint8Array.from(bytes);
-  out[at] = (out[at] ?? 0) ^ 0x80;
-  return out;
-}
-
-async function code(run: () => unknown): Promise<unknown> {
-  try {
-    await run();
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : error;
-  }
-  return "no error";
-}
 
 describe("boxes under OPAQUE's export key", () => {
   const exportKey = goldenBytes("exportKey");
@@ -64,18 +50,18 @@ describe("boxes under OPAQUE's export key", () => {
     const refused = [
       () => openReceiptKey(exportKey, box, aad),
       () => openBackupKey(exportKey, box, utf8("another account")),
-      () => openBackupKey(flip(exportKey, 0), box, aad),
+      () => openBackupKey(flipped(exportKey, 0), box, aad),
       () => openBackupKey(exportKey, box.subarray(0, 59), aad),
       () => openBackupKey(exportKey, concat(box, Uint8Array.of(0)), aad),
       () => openBackupKey(exportKey, new Uint8Array(0), aad),
-      ...Array.from(box, (_, at) => () => openBackupKey(exportKey, flip(box, at), aad)),
+      ...Array.from(box, (_, at) => () => openBackupKey(exportKey, flipped(box, at), aad)),
     ];
-    for (const run of refused) expect(await code(run)).toBe("decrypt-failed");
+    for (const run of refused) expect(await codeOfAsync(run)).toBe("decrypt-failed");
   });
 
   test("keys of the wrong size are a bug of the caller", async () => {
-    expect(await code(() => sealBackupKey(exportKey, secret.subarray(1), aad))).toBe("internal");
-    expect(await code(() => sealBackupKey(exportKey.subarray(1), secret, aad))).toBe("internal");
+    expect(await codeOfAsync(() => sealBackupKey(exportKey, secret.subarray(1), aad))).toBe("internal");
+    expect(await codeOfAsync(() => sealBackupKey(exportKey.subarray(1), secret, aad))).toBe("internal");
   });
 
   test("exported and sealed keys are left as they were", async () => {
@@ -115,7 +101,7 @@ describe("receipts", () => {
           expect(verify(key, message, signature)).toBe(true);
           expect(verify(key, utf8("another message"), signature)).toBe(false);
           expect(verify(generateReceiptKeyPair().publicKey, message, signature)).toBe(false);
-          for (let at = 0; at < 64; at += 9) expect(verify(key, message, flip(signature, at))).toBe(false);
+          for (let at = 0; at < 64; at += 9) expect(verify(key, message, flipped(signature, at))).toBe(false);
         }
     }
   });
@@ -133,7 +119,7 @@ describe("receipts", () => {
       publicKey.subarray(1),
       concat(publicKey, Uint8Array.of(0)),
       concat(Uint8Array.of(2), new Uint8Array(32).fill(0xff)),
-      flip(whole, 64),
+      flipped(whole, 64),
       hybrid,
     ];
     const signatures = [
@@ -169,13 +155,13 @@ describe("host boxes", () => {
   test("any change, truncation, other key or other associated data is refused", async () => {
     const box = seal(key, utf8("a secret"), aad);
     const refused = [
-      () => open(flip(key, 5), box, aad),
+      () => open(flipped(key, 5), box, aad),
       () => open(key, box, utf8("record ie")),
       () => open(key, concat(box, Uint8Array.of(0)), aad),
-      ...Array.from(box, (_, at) => () => open(key, flip(box, at), aad)),
+      ...Array.from(box, (_, at) => () => open(key, flipped(box, at), aad)),
       ...Array.from(box, (_, length) => () => open(key, box.subarray(0, length), aad)),
     ];
-    for (const run of refused) expect(await code(run)).toBe("decrypt-failed");
+    for (const run of refused) expect(await codeOfAsync(run)).toBe("decrypt-failed");
   });
 });
 

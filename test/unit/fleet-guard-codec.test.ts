@@ -7,8 +7,8 @@ import { sha256Of } from "../../src/base/node/sha256.ts";
 import { decodeGuardEntry, encodeGuardEntry } from "../../src/fleet/guard-codec.ts";
 import type { GuardEntry } from "../../src/fleet/guard-rules.ts";
 import { encodeCbor } from "../../src/wire/cbor.ts";
+import { code } from "../support/codes.ts";
 
-const code = (expected: string) => expect.objectContaining({ code: expected });
 const ID = Uint8Array.from({ length: 32 }, (_, i) => i);
 const hash = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
 

@@ -10,9 +10,9 @@ import {
   MAX_SPENT_TOKENS,
   TOKEN_MEMORY_MS,
 } from "../../src/fleet/guard-rules.ts";
+import { code } from "../support/codes.ts";
 
-const code = (expected: string) => expect.objectContaining({ code: expected });
-const refusal = (reason: string) => expect.objectContaining({ code: "guard-refused", details: { reason } });
+const refusal = (reason: string) => code("guard-refused", { reason });
 const hash = (n: number): Uint8Array => new Uint8Array(32).fill(n);
 const NOW = 1_800_000_000_000;
 const POLICY = hash(1);

@@ -6,10 +6,10 @@ import { createSharedEvaluator } from "../../src/fleet/shared-evaluator.ts";
 import type { SiteService } from "../../src/fleet/site-service.ts";
 import { holderSets, sharesOf } from "../../src/keys/holder-sets.ts";
 import type { Evaluator } from "../../src/vault/evaluator.ts";
+import { code } from "../support/codes.ts";
 import { type FleetWorld, fleetWorld, Owner } from "../support/fleet-world.ts";
 import { openTables, type Tables } from "../support/tables.ts";
 
-const code = (expected: string) => expect.objectContaining({ code: expected });
 const away = new StrongroomError("peer-unavailable", "injected");
 const refusing = new StrongroomError("guard-refused", "injected", { details: { reason: "used" } });
 

@@ -5,12 +5,12 @@ import { addPoints, decompressPoint, GENERATOR } from "../../src/crypto/node/p25
 import { sharesOf } from "../../src/keys/holder-sets.ts";
 import type { RecordStore } from "../../src/store/record-store.ts";
 import type { Share } from "../../src/vault/record.ts";
+import { code } from "../support/codes.ts";
 import { type FleetWorld, fleetWorld, Owner, type WorldSite } from "../support/fleet-world.ts";
 import { openTables, type Tables } from "../support/tables.ts";
 import { randomPoint } from "../support/vault-world.ts";
 
-const code = (expected: string) => expect.objectContaining({ code: expected });
-const refusal = (reason: string) => expect.objectContaining({ code: "guard-refused", details: { reason } });
+const refusal = (reason: string) => code("guard-refused", { reason });
 
 let opened: Tables;
 let store: RecordStore;

@@ -1,7 +1,6 @@
 /** What sites ask each other: every field's limits, the largest messages, and what a refusal may say. */
 import { describe, expect, test } from "vitest";
 import { fromHex, toHex, utf8 } from "../../src/base/bytes.ts";
-import { isStrongroomError } from "../../src/base/errors.ts";
 import { encodeCbor } from "../../src/wire/cbor.ts";
 import { MAX_SITE_MESSAGE_BYTES } from "../../src/wire/limits.ts";
 import { pad } from "../../src/wire/padding.ts";
@@ -20,6 +19,7 @@ import {
   type SiteAnswers,
   type SiteRequest,
 } from "../../src/wire/site-messages.ts";
+import { codeOf } from "../support/codes.ts";
 import { loadJson } from "../vectors/rfc.ts";
 
 const filled = (length: number, value = 1): Uint8Array => new Uint8Array(length).fill(value);
@@ -56,15 +56,6 @@ const status = {
   manifest: "ab".repeat(32),
   now: 1,
 };
-
-function code(work: () => unknown): string {
-  try {
-    work();
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : String(error);
-  }
-  return "no error";
-}
 
 describe("requests", () => {
   test.each<[string, SiteRequest]>([
@@ -116,14 +107,14 @@ describe("requests", () => {
     ["no attempts", { ...create, maxAttempts: 0 }],
     ["text for bytes", { ...create, recordId: "1".repeat(32) }],
   ])("%s is refused", (_, message) => {
-    expect(code(() => decodeSiteRequest(pad(encodeCbor(message))))).toBe("decode-failed");
+    expect(codeOf(() => decodeSiteRequest(pad(encodeCbor(message))))).toBe("decode-failed");
   });
 
   test("padding that is not the only one, and CBOR that is not deterministic", () => {
     const encoded = encodeSiteRequest({ op: "status" });
-    expect(code(() => decodeSiteRequest(encoded.subarray(0, 2_047)))).toBe("decode-failed");
-    expect(code(() => decodeSiteRequest(new Uint8Array(2_048)))).toBe("decode-failed");
-    expect(code(() => decodeSiteRequest(pad(fromHex("bf626f7066737461747573ff"))))).toBe("decode-failed");
+    expect(codeOf(() => decodeSiteRequest(encoded.subarray(0, 2_047)))).toBe("decode-failed");
+    expect(codeOf(() => decodeSiteRequest(new Uint8Array(2_048)))).toBe("decode-failed");
+    expect(codeOf(() => decodeSiteRequest(pad(fromHex("bf626f7066737461747573ff"))))).toBe("decode-failed");
   });
 
   test("the frozen request and answer", () => {
@@ -149,7 +140,7 @@ describe("answers", () => {
     const encoded = encodeSiteAnswer(answers[op]);
     expect(decodeSiteAnswer(op, encoded)).toEqual(answers[op]);
     for (const other of operations.filter((candidate) => candidate !== op))
-      expect(code(() => decodeSiteAnswer(other, encoded))).toBe("decode-failed");
+      expect(codeOf(() => decodeSiteAnswer(other, encoded))).toBe("decode-failed");
   });
 
   test("errors: codes and details of a closed set", () => {
@@ -166,13 +157,13 @@ describe("answers", () => {
       { error: "unavailable", details: { pin: "1" } },
       { error: "unavailable", message: "why" },
     ])
-      expect(code(() => decodeSiteAnswer("create", pad(encodeCbor(error))))).toBe("decode-failed");
+      expect(codeOf(() => decodeSiteAnswer("create", pad(encodeCbor(error))))).toBe("decode-failed");
   });
 
   test("a status that says too much", () => {
     const detail = "x".repeat(301);
     expect(
-      code(() => decodeSiteAnswer("status", pad(encodeCbor({ ...status, token: { ok: true, detail } })))),
+      codeOf(() => decodeSiteAnswer("status", pad(encodeCbor({ ...status, token: { ok: true, detail } })))),
     ).toBe("decode-failed");
   });
 });
@@ -188,7 +179,7 @@ describe("frames", () => {
     for (const counter of [1n, 2n ** 32n - 1n])
       expect(splitMessage("request", body(counter)).counter).toBe(Number(counter));
     for (const counter of [0n, 2n ** 32n, 2n ** 64n - 1n])
-      expect(code(() => splitMessage("request", body(counter)))).toBe("decode-failed");
+      expect(codeOf(() => splitMessage("request", body(counter)))).toBe("decode-failed");
   });
 
   test("what is none of ours", () => {

@@ -9,9 +9,9 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openLmdbStore } from "../../src/store/lmdb-store.ts";
 import type { RecordStore } from "../../src/store/record-store.ts";
+import { code } from "../support/codes.ts";
 
 const CHILD = fileURLToPath(new URL("../support/store-child.ts", import.meta.url));
-const code = (expected: string) => expect.objectContaining({ code: expected });
 const id = (n: number): Uint8Array => new Uint8Array(32).fill(n);
 const value = (n: number): Uint8Array => new Uint8Array(1581).fill(n);
 

@@ -1,18 +1,9 @@
 import { expect, test } from "vitest";
-import { isStrongroomError } from "../../src/base/errors.ts";
 import { decodeEcPoint, encodePoint, xCoordinate } from "../../src/token/points.ts";
+import { codeOf } from "../support/codes.ts";
 
 const point = Uint8Array.from({ length: 65 }, (_, i) => (i === 0 ? 4 : i));
 const der = Uint8Array.of(4, 65, ...point);
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    return isStrongroomError(error) ? error.code : String(error);
-  }
-  return "no error";
-}
-
 test("points go out as the profile says, and only whole uncompressed ones", () => {
   expect(encodePoint(point, "raw")).toBe(point);
   expect(Uint8Array.from(encodePoint(point, "der"))).toEqual(der);

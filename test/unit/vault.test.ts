@@ -10,10 +10,10 @@ import type { TokenStep } from "../../src/token/token.ts";
 import type { VaultRecord } from "../../src/vault/record.ts";
 import { recordKeyStep, sealRecord } from "../../src/vault/record-seal.ts";
 import { COOKIE_LIFETIME_MS } from "../../src/wire/limits.ts";
+import { code } from "../support/codes.ts";
 import { OmniscientAccount, randomPoint, type VaultWorld, vaultWorld } from "../support/vault-world.ts";
 
 const POLICY = { maxAttempts: 3, evaluationBurst: 20, evaluationsPerDay: 24 };
-const code = (expected: string) => expect.objectContaining({ code: expected });
 
 let directory: string;
 let store: RecordStore;
