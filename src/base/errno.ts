@@ -11,3 +11,12 @@ const OUT_OF_SPACE = ["ENOSPC", "EDQUOT", "EFBIG"];
 export function isOutOfSpace(error: unknown): boolean {
   return OUT_OF_SPACE.includes(errnoOf(error) ?? "");
 }
+
+/** What the operating system says, such as `permission denied`; undefined for an error that is not its own. */
+export function reasonOf(error: unknown): string | undefined {
+  const code = errnoOf(error);
+  if (code === undefined || !(error instanceof Error) || !error.message.startsWith(`${code}: `))
+    return undefined;
+  // "ENOENT: no such file or directory, open '/path'"
+  return error.message.slice(code.length + 2).split(", ", 1)[0];
+}

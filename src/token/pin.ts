@@ -5,7 +5,8 @@
  */
 import { readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { wipe } from "../base/bytes.ts";
+import { fromUtf8, wipe } from "../base/bytes.ts";
+import { reasonOf } from "../base/errno.ts";
 import { StrongroomError } from "../base/errors.ts";
 import type { TokenUri } from "./uri.ts";
 
@@ -26,6 +27,29 @@ function othersMayRead(path: string, mode: number): boolean {
   return (mode & (isCredential ? 0o037 : 0o077)) !== 0;
 }
 
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    fromUtf8(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Why these bytes cannot be what somebody calls a PIN. An editor's byte order mark or a second line would go to the
+ * token as part of it, and a wrong PIN is an attempt, of which a token has few.
+ */
+function notOnePin(pin: Uint8Array): string | undefined {
+  if (pin.length === 0) return "is empty";
+  if ((pin[0] === 0xff && pin[1] === 0xfe) || (pin[0] === 0xfe && pin[1] === 0xff))
+    return "is UTF-16, not UTF-8";
+  if (pin[0] === 0xef && pin[1] === 0xbb && pin[2] === 0xbf) return "begins with a byte order mark";
+  if (pin.includes(0x0a)) return "has more than one line";
+  if (!isUtf8(pin)) return "is not UTF-8";
+  return pin.some((byte) => byte < 0x20 || byte === 0x7f) ? "has a control character in it" : undefined;
+}
+
 /**
  * The PIN in a file, without one trailing line end. The file must belong to its reader alone: whoever else
  * can read it has the token.
@@ -39,10 +63,14 @@ export function readPinFile(source: string): Uint8Array {
     mode = statSync(path).mode;
     bytes = readFileSync(path);
   } catch (cause) {
-    throw new StrongroomError("pin-unavailable", `cannot read the PIN file ${path}`, {
-      cause,
-      hint: "create it with mode 0600, owned by the user that runs strongroom",
-    });
+    throw new StrongroomError(
+      "pin-unavailable",
+      `cannot read the PIN file ${path}: ${reasonOf(cause) ?? "unknown"}`,
+      {
+        cause,
+        hint: "create it with mode 0600, owned by the user that runs strongroom",
+      },
+    );
   }
   if (othersMayRead(path, mode)) {
     wipe(bytes);
@@ -54,9 +82,11 @@ export function readPinFile(source: string): Uint8Array {
     bytes.at(-1) !== 0x0a ? bytes.length : bytes.at(-2) === 0x0d ? bytes.length - 2 : bytes.length - 1;
   const pin = Uint8Array.from(bytes.subarray(0, end));
   wipe(bytes);
-  if (pin.length > 0) return pin;
-  throw new StrongroomError("pin-unavailable", `the PIN file ${path} is empty`, {
-    hint: "put the PIN on its first line",
+  const problem = notOnePin(pin);
+  if (problem === undefined) return pin;
+  wipe(pin);
+  throw new StrongroomError("pin-unavailable", `the PIN file ${path} ${problem}`, {
+    hint: "write the PIN on its first line, in UTF-8, and nothing else; no login was tried",
   });
 }
 

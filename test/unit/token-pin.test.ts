@@ -14,7 +14,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-function write(content: string, mode = 0o600): void {
+function write(content: string | Uint8Array, mode = 0o600): void {
   writeFileSync(file, content);
   chmodSync(file, mode);
 }
@@ -32,7 +32,6 @@ test("one line end goes, everything else is the PIN", () => {
     ["1234", "1234"],
     ["1234\n", "1234"],
     ["1234\r\n", "1234"],
-    ["1234\n\n", "1234\n"],
     [" 12 34 \n", " 12 34 "],
     ["user:pass\n", "user:pass"],
   ] as const) {
@@ -75,6 +74,24 @@ test("empty and absent files are refused", () => {
   }
   expect(failure(() => readPinFile(join(dir, "absent"))).code).toBe("pin-unavailable");
   expect(failure(() => readPinFile(dir)).code).toBe("pin-unavailable");
+});
+
+test("what an editor left in the file is refused before it costs an attempt at the token", () => {
+  for (const [content, reason] of [
+    ["\ufeff1234\n", "byte order mark"],
+    [Buffer.from("\ufeff1234\n", "utf16le"), "UTF-16"],
+    ["1234\n\n", "more than one line"],
+    ["1234\r\nold: 5678\r\n", "more than one line"],
+    ["1234\r\r\n", "control character"],
+    ["1234\0", "control character"],
+    [Buffer.from([0x31, 0xe4, 0x0a]), "not UTF-8"],
+  ] as const) {
+    write(content);
+    const error = failure(() => readPinFile(file));
+    expect(error.code).toBe("pin-unavailable");
+    expect(error.message).toContain(reason);
+    expect(error.message).not.toContain("1234");
+  }
 });
 
 test("typed before file, file before keypad, and never a guess", () => {
