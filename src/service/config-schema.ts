@@ -8,7 +8,7 @@ import { type StoreConfig, storeSchema } from "../store/store-config.ts";
 import { configuredUri } from "../token/uri-schema.ts";
 import { schemaKeys } from "../token/yaml-config.ts";
 import { ISSUER_ALGORITHMS, type IssuerConfig } from "../vault/issuer-keys.ts";
-import { MAX_REQUEST_BYTES } from "../wire/limits.ts";
+import { LONGEST_REQUEST_BYTES, MAX_REQUEST_BYTES } from "../wire/limits.ts";
 
 export interface Listen {
   readonly host: string;
@@ -171,7 +171,7 @@ const schema = z.strictObject({
     .describe("list every app whose tokens are accepted, once"),
   limits: z
     .strictObject({
-      bodyBytes: whole(16_384, MAX_REQUEST_BYTES, "bytes").default(MAX_REQUEST_BYTES),
+      bodyBytes: whole(LONGEST_REQUEST_BYTES, MAX_REQUEST_BYTES, "bytes").default(MAX_REQUEST_BYTES),
       headerBytes: whole(2_048, 65_536, "bytes").default(8_192),
       requestsPerSecondPerAddress: z
         .number()

@@ -24,11 +24,13 @@ export const MAX_WRAPPED_BYTES = 256;
 /** C(7, 3): the largest fleet that design §2 knows. */
 export const MAX_SHARES = 35;
 
-/** An account token (JWT) and a cookie as they travel. */
+/** An account token (JWT) and a cookie as they travel. The largest cookie, of 35 shares of the largest size, has 14,500. */
 export const MAX_ACCOUNT_TOKEN_BYTES = 4096;
-export const MAX_COOKIE_BYTES = 8192;
+export const MAX_COOKIE_BYTES = 16_384;
 /** The whole sealed request; the service refuses longer bodies before it reads them. */
 export const MAX_REQUEST_BYTES = 32_768;
+/** What a service must take at least: a registration's end, with the largest token and cookie. */
+export const LONGEST_REQUEST_BYTES = 24_576;
 /** The same between sites. The largest, 35 shares of the largest size with an account token, has 21,000. */
 export const MAX_SITE_MESSAGE_BYTES = 32_768;
 /** What the initiator of a channel calls it. */

@@ -2,10 +2,19 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fromHex, toHex, uintBE } from "../../src/base/bytes.ts";
-import type { Registration, VaultRecord } from "../../src/vault/record.ts";
+import { sealCookie } from "../../src/vault/cookie.ts";
+import type { Registration, Share, VaultRecord } from "../../src/vault/record.ts";
 import { decodeRecord, encodedRecordBytes, encodeRecord } from "../../src/vault/record-codec.ts";
 import { sealRecord } from "../../src/vault/record-seal.ts";
 import { encodeCbor } from "../../src/wire/cbor.ts";
+import { LONGEST_REQUEST_BYTES, MAX_ACCOUNT_TOKEN_BYTES } from "../../src/wire/limits.ts";
+import {
+  decodeAnswer,
+  decodeRequest,
+  encodeAnswer,
+  encodeRequest,
+  type RegisterFinish,
+} from "../../src/wire/messages.ts";
 
 const fill = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
 
@@ -33,6 +42,18 @@ const active: VaultRecord = {
   writeIds: [fill(16, 10), fill(16, 11)],
   updatedAt: 1_790_000_000_001,
 };
+
+const longestShares = (count: number): readonly Share[] =>
+  Array.from({ length: count }, (_, share) => ({
+    share,
+    mechanism: 0xffff_ffff,
+    wrapped: fill(256, 1),
+    publicKey: fill(65, 2),
+    tag: fill(32, 3),
+  }));
+
+/** Version, key id, encapsulated key and tag. */
+const ENVELOPE_BYTES = 1 + 8 + 65 + 16;
 
 /** A record as it would be stored, with what the encoder would never write. */
 function encoded(record: object): Uint8Array {
@@ -82,13 +103,7 @@ describe("size", () => {
       writeIds: Array.from({ length: 16 }, () => fill(16, 1)),
       registration: {
         ...registration,
-        shares: Array.from({ length: shareCount }, (_, share) => ({
-          share,
-          mechanism: 0xffff_ffff,
-          wrapped: fill(256, 1),
-          publicKey: fill(65, 2),
-          tag: fill(32, 3),
-        })),
+        shares: longestShares(shareCount),
         maxAttempts: 0xffff_ffff,
         seq: max,
         base: max,
@@ -97,6 +112,32 @@ describe("size", () => {
       },
     };
     expect(decodeRecord(encodeRecord(longest, shareCount), shareCount)).toStrictEqual(longest);
+  });
+
+  test.each([1, 3, 10, 35])("has room for the longest cookie with %i shares, on both ways", (shareCount) => {
+    const max = Number.MAX_SAFE_INTEGER;
+    const shares = longestShares(shareCount);
+    const contents = {
+      generation: max,
+      shares,
+      receiptPublicKey: fill(33, 1),
+      maxAttempts: 0xffff_ffff,
+      expiresAt: max,
+    };
+    const cookie = sealCookie(contents, fill(16, 1), fill(32, 2), fill(32, 3));
+    const started = { evaluatedElement: fill(33, 1), serverPublicKey: fill(33, 2), cookie };
+    expect(decodeAnswer("register-start", encodeAnswer(started))).toEqual(started);
+    const finish: RegisterFinish = {
+      op: "register-finish",
+      accountToken: "x".repeat(MAX_ACCOUNT_TOKEN_BYTES),
+      cookie,
+      registrationRecord: fill(129, 4),
+      sealedBackupKey: fill(60, 5),
+      sealedReceiptKey: fill(60, 6),
+    };
+    const request = encodeRequest(finish);
+    expect(decodeRequest(request)).toEqual(finish);
+    expect(request.length + ENVELOPE_BYTES).toBeLessThanOrEqual(LONGEST_REQUEST_BYTES);
   });
 
   test("one share fits a record of 1.5 KiB, so that LMDB keeps two to a page", () => {
