@@ -57,7 +57,7 @@ export interface Executor {
 
 type Swap =
   | { readonly committed: true }
-  | { readonly committed: false; readonly current: Versioned | undefined; readonly perhapsEarlier: boolean };
+  | { readonly committed: false; readonly current: Versioned | undefined };
 
 const ABSENT_SALT = new Uint8Array(SALT_BYTES);
 
@@ -104,9 +104,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     for (let sent = 1; ; sent++) {
       try {
         const result: SwapResult = await store.compareAndSwap(id, expected?.revision, value);
-        return result.swapped
-          ? { committed: true }
-          : { committed: false, current: result.current, perhapsEarlier: sent > 1 };
+        return result.swapped ? { committed: true } : { committed: false, current: result.current };
       } catch (error) {
         if (!isStrongroomError(error, "store-ambiguous") || sent > MAX_RESENDS) throw error;
         observe("store-ambiguous");
@@ -148,7 +146,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
         found = swapped.current;
         opened = { ...(await openAndPrepare(id, found, [])), results };
-        if (swapped.perhapsEarlier && opened.record?.writeIds.some((one) => equal(one, writeId)))
+        // Not only where this file sent it again: a store of several members does so by itself.
+        if (opened.record?.writeIds.some((one) => equal(one, writeId)))
           return settle<T, S>(decision, results);
         observe("store-conflict");
       }

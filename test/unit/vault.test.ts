@@ -344,6 +344,22 @@ describe("faults", () => {
     expect(await account.recoverStart()).toMatchObject({ seq: 2, attemptsLeft: 1 });
   });
 
+  test("one that the store itself sent again, and that was overtaken meanwhile, counts once", async () => {
+    await register();
+    const swap = store.compareAndSwap.bind(store);
+    // As etcd answers where a member applied the write and died, and another site wrote before the repetition.
+    const overtaken = vi
+      .spyOn(store, "compareAndSwap")
+      .mockImplementationOnce(async (id, expected, value) => {
+        await swap(id, expected, value);
+        expect(await account.recoverStart()).toMatchObject({ seq: 2, attemptsLeft: 1 });
+        return { swapped: false, current: await store.get(id) };
+      });
+    expect(await account.recoverStart()).toMatchObject({ seq: 1, attemptsLeft: 2 });
+    overtaken.mockRestore();
+    expect(await account.status()).toMatchObject({ attemptsLeft: 1 });
+  });
+
   test("one that cannot be resolved fails, is not evaluated, and counts if it happened", async () => {
     await register();
     world.storeFaults.push(...Array.from({ length: 6 }, () => "lost-after" as const));
