@@ -1,6 +1,6 @@
 /** `strongroom audit verify | follow | proof`: whether everything that was ever announced holds, and what it changed. */
 import { setTimeout as pause } from "node:timers/promises";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { loadPolicy } from "../auditor/policy.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { decodeContradiction, verifyContradiction } from "../trust/contradiction.ts";
@@ -12,6 +12,7 @@ import { auditJson, printAudit } from "./audit-print.ts";
 import { type AuditQuestions, type AuditResult, auditOnce } from "./audit-run.ts";
 import { type AuditPlace, auditPlace } from "./audit-source.ts";
 import { readBytes, readPins } from "./bundle-files.ts";
+import { wholeNumber } from "./option-values.ts";
 import { printJson, say, yellow } from "./terminal.ts";
 
 interface VerifyOptions {
@@ -131,11 +132,6 @@ async function proof(file: string, { pins: pinsFile }: { readonly pins: string }
   say("both statements are signed under the pinned keys, and they cannot both be honest");
 }
 
-function positive(text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("a whole number from 1 on");
-}
-
 function withQuestions(command: Command): Command {
   return command
     .requiredOption("--from <url|dir>", "an auditor, a mirror, or a directory with its files")
@@ -151,16 +147,16 @@ function withQuestions(command: Command): Command {
 function verifyCommand(): Command {
   return withQuestions(new Command("verify"))
     .description("verify all epochs that were ever announced, and show what each one changed")
-    .option("--limit <n>", "show only the newest ones; all are verified", positive)
-    .option("--before <epoch>", "show only epochs before that one", positive)
+    .option("--limit <n>", "show only the newest ones; all are verified", wholeNumber(1))
+    .option("--before <epoch>", "show only epochs before that one", wholeNumber(1))
     .action(verify);
 }
 
 function followCommand(): Command {
   return withQuestions(new Command("follow"))
     .description("verify a log again whenever it grows, and end with an error when something does not hold")
-    .option("--interval <seconds>", "how often to ask", positive, 60)
-    .option("--until <epoch>", "end when that epoch is announced and holds", positive)
+    .option("--interval <seconds>", "how often to ask", wholeNumber(1), 60)
+    .option("--until <epoch>", "end when that epoch is announced and holds", wholeNumber(1))
     .action(follow);
 }
 

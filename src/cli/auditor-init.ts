@@ -11,8 +11,8 @@ import { auditorKeys } from "../auditor/signer.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { makeFolder, writeDurably } from "../base/node/durable-file.ts";
 import { parseTokenUri } from "../token/uri.ts";
-import { NAMESPACE_PATTERN } from "../wire/announcement.ts";
 import { dataOption } from "./auditor-serve.ts";
+import { listenOn, matching, namespaceName, wholeNumber } from "./option-values.ts";
 import { printJson, say } from "./terminal.ts";
 import { chooseToken, openChosen, profileOption, uriOption } from "./token-options.ts";
 
@@ -156,29 +156,10 @@ async function rotate({ data, namespace: name }: { data: string; namespace: stri
   }
 }
 
-function matching(pattern: RegExp, what: string): (text: string) => string {
-  return (text) => {
-    if (pattern.test(text)) return text;
-    throw new InvalidArgumentError(what);
-  };
-}
-
-function listenOn(text: string): NewAuditor["listen"] {
-  const [, host, port] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
-  if (host !== undefined && Number(port) <= 65_535)
-    return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
-  throw new InvalidArgumentError("host:port");
-}
-
 function witness(text: string, all: InitOptions["witness"]): InitOptions["witness"] {
   const [, vkey, url] = /^([^\s,]+),(https?:\/\/\S+)$/.exec(text) ?? [];
   if (vkey !== undefined && url !== undefined) return [...all, { vkey, url }];
   throw new InvalidArgumentError("VKEY,URL");
-}
-
-function quorum(text: string): number {
-  if (/^\d{1,2}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("a whole number");
 }
 
 /** The command, for auditor.ts. */
@@ -186,11 +167,7 @@ export function initCommand(): Command {
   return new Command("init")
     .description("make an auditor's keys for a namespace, and its configuration; print what apps pin")
     .requiredOption(...dataOption)
-    .requiredOption(
-      "--namespace <name>",
-      "the operator's name in the log",
-      matching(NAMESPACE_PATTERN, "lower-case letters, digits and . _ -"),
-    )
+    .requiredOption("--namespace <name>", "the operator's name in the log", namespaceName)
     .requiredOption(
       "--origin <name>",
       "the log's name for ever, e.g. auditor.example/logs/vault.example",
@@ -206,7 +183,7 @@ export function initCommand(): Command {
     .option("--policy <file>", "the policy to begin with (default: hsm-config/auditor/policy.yaml)")
     .option("--operator-token <file>", "the operator's token; made where it is not there")
     .option("--witness <vkey,url>", "a witness that cosigns checkpoints; may be repeated", witness, [])
-    .option("--witness-quorum <n>", "how many of them must (default: all)", quorum)
+    .option("--witness-quorum <n>", "how many of them must (default: all)", wholeNumber(0, 16))
     .option("--dry-run", "say what would be made")
     .action(init);
 }

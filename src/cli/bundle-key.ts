@@ -1,9 +1,9 @@
 /** `strongroom bundle key`: the operator's countersign key, in its token. */
+
 import { Command } from "commander";
 import { toHex } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
 import { countersignKey, makeCountersignKey } from "../keys/countersign.ts";
-import { NAMESPACE_PATTERN } from "../wire/announcement.ts";
+import { namespaceName, wholeNumber } from "./option-values.ts";
 import { printJson, say } from "./terminal.ts";
 import { chooseToken, openChosen, profileOption, type TokenOptions, uriOption } from "./token-options.ts";
 
@@ -12,20 +12,13 @@ export const MAX_COUNTERSIGN_KEYS = 8;
 
 interface KeyOptions extends TokenOptions {
   readonly namespace: string;
-  readonly index: string;
+  readonly index: number;
   readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
 async function key(options: KeyOptions): Promise<void> {
-  const { namespace, json } = options;
-  const index = Number(options.index);
-  if (!NAMESPACE_PATTERN.test(namespace))
-    throw new StrongroomError("usage", `${namespace} is no namespace`, {
-      hint: "lower-case letters, digits and . _ -, e.g. vault.example",
-    });
-  if (!Number.isInteger(index) || index < 0 || index >= MAX_COUNTERSIGN_KEYS)
-    throw new StrongroomError("usage", `--index takes 0 to ${MAX_COUNTERSIGN_KEYS - 1}`);
+  const { namespace, index, json } = options;
   const spec = countersignKey(namespace, index);
   const chosen = chooseToken(options);
   if (options.dryRun) {
@@ -50,10 +43,10 @@ async function key(options: KeyOptions): Promise<void> {
 export function keyCommand(): Command {
   return new Command("key")
     .description("make the operator's countersign key, or show it: its public key goes to stdout")
-    .requiredOption("--namespace <name>", "the operator's name in the log")
+    .requiredOption("--namespace <name>", "the operator's name in the log", namespaceName)
     .addOption(uriOption())
     .addOption(profileOption())
-    .option("--index <n>", "a further key, for a rotation", "0")
+    .option("--index <n>", "a further key, for a rotation", wholeNumber(0, MAX_COUNTERSIGN_KEYS - 1), 0)
     .option("--dry-run", "say what would be made")
     .option("--json", "print the result as JSON on standard output")
     .action(key);

@@ -1,6 +1,7 @@
 /** `strongroom bundle verify | show | pins`: what a bundle says, and whether it is true. */
+
 import { join } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { sha256HexOf } from "../base/node/sha256.ts";
@@ -17,6 +18,7 @@ import { decodeBundle } from "../wire/bundle.ts";
 import { servingSites } from "../wire/manifest.ts";
 import { evidenceHash } from "./auditor-exchange.ts";
 import { bundlePlace, digestOf, readBytes, readPins } from "./bundle-files.ts";
+import { wholeNumber } from "./option-values.ts";
 import { bold, dim, green, printJson, say, table, yellow } from "./terminal.ts";
 
 interface VerifyOptions {
@@ -176,11 +178,6 @@ async function pins(file: string | undefined, options: PinsOptions): Promise<voi
   for (const key of keys.logs) say(`  log       ${key}`);
 }
 
-function quorum(text: string): number {
-  if (/^\d{1,2}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("a whole number");
-}
-
 /** The command, for bundle.ts. */
 export function verifyCommand(): Command {
   return new Command("verify")
@@ -212,6 +209,6 @@ export function pinsCommand(): Command {
     .option("--from <url|dir>", "or the newest bundle there")
     .option("--namespace <name>", "with --from: the operator's name in the log")
     .option("--witness <vkey...>", "witnesses of the log", [])
-    .option("--witness-quorum <n>", "how many of them must have cosigned (default: all)", quorum)
+    .option("--witness-quorum <n>", "how many of them must have cosigned (default: all)", wholeNumber(0, 16))
     .action(pins);
 }

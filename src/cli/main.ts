@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** `strongroom`: one file per command, put together here. */
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import { exitCode, printError } from "./terminal.ts";
 
 /** Loaded when they are asked for: a client has no use for express, and should not wait for it. */
@@ -19,6 +19,12 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   bundle: async () => (await import("./bundle.ts")).bundleCommand(),
 };
 
+/** Commander would end the process by itself, and with 1 where it was called wrongly. */
+function throwExits(command: Command): void {
+  command.exitOverride();
+  for (const each of command.commands) throwExits(each);
+}
+
 const program = new Command("strongroom")
   .description("HSM-backed Backup Key Vault")
   .showHelpAfterError("hint: strongroom help");
@@ -26,8 +32,10 @@ const program = new Command("strongroom")
 try {
   const asked = COMMANDS[process.argv[2] ?? ""];
   for (const load of asked ? [asked] : Object.values(COMMANDS)) program.addCommand(await load());
+  throwExits(program);
   await program.parseAsync();
 } catch (error) {
-  printError(error);
+  // What commander throws it has printed already.
+  if (!(error instanceof CommanderError)) printError(error);
   process.exitCode = exitCode(error);
 }

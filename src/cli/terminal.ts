@@ -2,6 +2,7 @@
  * What every command shares: data on stdout, people on stderr, one way to fail, one way to print a table.
  */
 import { stripVTControlCharacters } from "node:util";
+import { CommanderError } from "commander";
 import { isStrongroomError } from "../base/errors.ts";
 
 /** A line for people. */
@@ -45,6 +46,8 @@ export function table(heading: readonly string[], rows: readonly (readonly strin
  * destroyed, for scripts that must know whether another attempt makes sense.
  */
 export function exitCode(error: unknown): number {
+  // Help that was asked for is thrown too.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (isStrongroomError(error, "wrong-recovery-code")) return 3;
   if (isStrongroomError(error, "destroyed")) return 4;
   const usage = [

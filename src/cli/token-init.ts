@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { StrongroomError } from "../base/errors.ts";
 import { createPrivate } from "../base/node/durable-file.ts";
 import { modulePath } from "../token/connection.ts";
@@ -10,6 +10,7 @@ import { initialiseToken } from "../token/initialise.ts";
 import { type PinPrompt, readPinFile } from "../token/pin.ts";
 import { requireUsable } from "../token/profile.ts";
 import { formatTokenUri } from "../token/uri.ts";
+import { wholeNumber } from "./option-values.ts";
 import { printJson, say } from "./terminal.ts";
 import { chooseToken, pinPrompt, profileOption, type TokenOptions, uriOption } from "./token-options.ts";
 
@@ -98,12 +99,6 @@ async function init(options: InitOptions): Promise<void> {
   else process.stdout.write(`${uri}\n`);
 }
 
-function pinLength(text: string): number {
-  const length = Number(text);
-  if (Number.isInteger(length) && length >= 4 && length <= 64) return length;
-  throw new InvalidArgumentError("a whole number from 4 to 64");
-}
-
 export function initCommand(): Command {
   return new Command("init")
     .description("initialise a blank token; prints its URI")
@@ -113,7 +108,12 @@ export function initCommand(): Command {
     .option("--so-pin-source <file>", "file:PATH of the security officer's PIN (default: ask)")
     .option("--pin-source <file>", "file:PATH of the user PIN (default: that of --uri, or ask)")
     .option("--generate-pins", "create the PIN files, mode 0600, where they do not exist")
-    .option("--pin-length <n>", "characters of a generated PIN; some tokens take 8 at most", pinLength, 16)
+    .option(
+      "--pin-length <n>",
+      "characters of a generated PIN; some tokens take 8 at most",
+      wholeNumber(4, 64),
+      16,
+    )
     .option("--if-missing", "succeed if a token with this label exists, and leave it alone")
     .option("--force-erase <label>", "destroy every key of the token with this label, and initialise it")
     .option("--json", "the result for machines on stdout")

@@ -1,6 +1,7 @@
 /** `strongroom token provision`: the keys of a fleet of one, and its manifest. */
+
 import { existsSync } from "node:fs";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { addPoints, GENERATOR } from "../crypto/node/p256.ts";
 import { type ManifestFile, publishManifest, readManifest } from "../keys/manifest-file.ts";
@@ -12,6 +13,7 @@ import { type KeySpec, vaultKeys } from "../keys/roles.ts";
 import { showAttribute } from "../token/attributes.ts";
 import { requireUsable } from "../token/profile.ts";
 import type { TokenSession } from "../token/session.ts";
+import { wholeNumber } from "./option-values.ts";
 import { green, printJson, red, say, table, yellow } from "./terminal.ts";
 import { chooseToken, openChosen, profileOption, type TokenOptions, uriOption } from "./token-options.ts";
 
@@ -214,12 +216,6 @@ function summarise(
   say(`SHA-256 ${file.sha256}`);
 }
 
-function attempts(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= 100) return value;
-  throw new InvalidArgumentError("a whole number from 1 to 100");
-}
-
 export function provisionCommand(): Command {
   return new Command("provision")
     .description("make the keys of a fleet of one; check those that are there")
@@ -228,7 +224,7 @@ export function provisionCommand(): Command {
     .requiredOption("--fleet <name>", "the fleet's name: part of every key's label")
     .option("--site <name>", "the site's name in the manifest")
     .option("--url <url>", "where clients reach the site")
-    .option("--max-attempts <n>", "recovery attempts before a record is destroyed", attempts, 10)
+    .option("--max-attempts <n>", "recovery attempts before a record is destroyed", wholeNumber(1, 100), 10)
     .option("--manifest <file>", "write the fleet manifest, unless it says the same already")
     .option("--dry-run", "show what would be made")
     .option("--json", "the result for machines on stdout")

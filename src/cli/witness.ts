@@ -17,6 +17,7 @@ import { makeFolder } from "../base/node/durable-file.ts";
 import { isKeyName, verifierKey } from "../merkle/vkey.ts";
 import { runWitness } from "../service/witness-start.ts";
 import { parseTokenUri } from "../token/uri.ts";
+import { listenOn } from "./option-values.ts";
 import { printJson, say } from "./terminal.ts";
 import { chooseToken, openChosen, profileOption, uriOption } from "./token-options.ts";
 
@@ -76,13 +77,6 @@ async function init(options: InitOptions): Promise<void> {
     vkey: verifierKey("cosignature", name, fromHex(config.key.publicKey)).vkey,
     logs: config.logs,
   });
-}
-
-function listenOn(text: string): WitnessConfig["listen"] {
-  const [, host, port] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
-  if (host !== undefined && Number(port) <= 65_535)
-    return { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
-  throw new InvalidArgumentError("host:port");
 }
 
 function logKey(text: string, all: readonly string[]): readonly string[] {

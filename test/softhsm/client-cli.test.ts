@@ -225,7 +225,7 @@ describe("what is told before anything is sent", () => {
       expect(ended.code).toBe(2);
     }
     expect(await client("x", ["status", "--config", "nowhere.yaml"])).toMatchObject({ code: 2 });
-    expect(await client("x", ["recover", "--no-such-option"])).toMatchObject({ code: 1 });
+    expect(await client("x", ["recover", "--no-such-option"])).toMatchObject({ code: 2 });
   });
 });
 
