@@ -1,20 +1,16 @@
 /** An auditor, a witness and an operator on this machine, each with a SoftHSM token of its own. */
-import { type ChildProcess, spawnSync } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "./free-ports.ts";
 import { chapter, readyz, root, startService, strongroom, strongroomJson, Unexpected } from "./show.ts";
+import { type SoftToken, softToken } from "./soft-token.ts";
 
 /** How the demonstration's operator is called in the log. */
 export const NAMESPACE = "demo.vault.example";
 const ORIGIN = `auditor.example/logs/${NAMESPACE}`;
 const WITNESS = "witness.example/demo";
-
-interface Token {
-  readonly uri: string;
-  readonly env: { readonly SOFTHSM2_CONF: string };
-}
 
 export interface Auditing {
   readonly url: string;
@@ -27,17 +23,6 @@ export interface Auditing {
   /** Announces an epoch. @returns the file of its bundle */
   announce(epoch: number, changes: readonly string[], evidence: readonly string[]): string;
   stop(): Promise<void>;
-}
-
-function token(dir: string, name: string): Token {
-  const home = join(dir, name);
-  const made = spawnSync(join(root, "scripts/softhsm-site"), [home, "--site", name, "--only", "token"], {
-    stdio: ["ignore", "pipe", "inherit"],
-    encoding: "utf8",
-  });
-  const [uri = ""] = made.stdout.split("\n");
-  if (made.status !== 0 || !uri.startsWith("pkcs11:")) throw new Unexpected(`no token for ${name}`);
-  return { uri, env: { SOFTHSM2_CONF: join(home, "softhsm2.conf") } };
 }
 
 /** What `strongroom auditor init` prints for apps. */
@@ -56,11 +41,9 @@ function rehearsalPolicy(file: string): string {
 
 export async function startAuditing(dir: string): Promise<Auditing> {
   chapter("An auditor, a witness and an operator: three tokens, and nobody has a key of another");
-  const [auditor, witness, operator] = ["auditor", "witness", "operator"].map((name) => token(dir, name)) as [
-    Token,
-    Token,
-    Token,
-  ];
+  const [auditor, witness, operator] = ["auditor", "witness", "operator"].map((name) =>
+    softToken(join(dir, name), name),
+  ) as [SoftToken, SoftToken, SoftToken];
   const [auditorPort, witnessPort] = [await freePort(), await freePort()];
   const [url, witnessUrl] = [auditorPort, witnessPort].map((port) => `http://127.0.0.1:${port}`) as [
     string,
@@ -88,7 +71,7 @@ export async function startAuditing(dir: string): Promise<Auditing> {
   );
 
   const services: ChildProcess[] = [];
-  const start = async (name: string, folder: string, at: string, { env }: Token): Promise<void> => {
+  const start = async (name: string, folder: string, at: string, { env }: SoftToken): Promise<void> => {
     const log = join(dir, `${name}.log`);
     const lacking = async (): Promise<string | undefined> => {
       const answer = await readyz(at);

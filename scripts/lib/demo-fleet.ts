@@ -10,15 +10,14 @@ import type { Demo } from "./demo.ts";
 import { startEtcdCluster } from "./etcd-cluster.ts";
 import { freePort } from "./free-ports.ts";
 import { chapter, cli, root, serve, strongroom, Unexpected } from "./show.ts";
+import { type SoftToken, softToken } from "./soft-token.ts";
 
 const FLEET = "demo";
 
-export interface DemoSite {
+export interface DemoSite extends SoftToken {
   readonly name: string;
   readonly dir: string;
   readonly url: string;
-  readonly uri: string;
-  readonly env: { readonly SOFTHSM2_CONF: string };
 }
 
 /** Ports stay as they are in the manifest of an earlier run. */
@@ -35,18 +34,11 @@ async function sitesIn(dir: string, count: number, firstPort: number): Promise<r
   return ports.map((port, i) => {
     const name = `site-${"abcdefg"[i]}`;
     const home = join(dir, name);
-    const made = spawnSync(join(root, "scripts/softhsm-site"), [home, "--site", name, "--only", "token"], {
-      stdio: ["ignore", "pipe", "inherit"],
-      encoding: "utf8",
-    });
-    const [uri = ""] = made.stdout.split("\n");
-    if (made.status !== 0 || !uri.startsWith("pkcs11:")) throw new Unexpected(`no token for ${name}`);
     return {
       name,
       dir: home,
       url: `http://127.0.0.1:${port}`,
-      uri,
-      env: { SOFTHSM2_CONF: join(home, "softhsm2.conf") },
+      ...softToken(home, name),
     };
   });
 }
