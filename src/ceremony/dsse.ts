@@ -105,12 +105,6 @@ function verifies(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Ar
   }
 }
 
-/** @throws evidence-invalid unless the key has signed it */
-export function verifyEnvelope(envelope: Envelope, publicKey: Uint8Array): void {
-  if (isSignedBy(envelope, publicKey)) return;
-  throw new StrongroomError("evidence-invalid", `no valid signature of key ${keyIdOf(publicKey)}`);
-}
-
 const base64 = z.string().transform((text, context) => {
   const bytes = Uint8Array.from(Buffer.from(text, "base64"));
   if (Buffer.from(bytes).toString("base64") === text) return bytes;

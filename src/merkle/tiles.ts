@@ -14,7 +14,6 @@ export const TILE_HEIGHT = 8;
 /** What a bundle's length prefix allows. */
 export const MAX_ENTRY_BYTES = 0xffff;
 export const MAX_BUNDLE_FILE_BYTES: number = TILE_WIDTH * (2 + MAX_ENTRY_BYTES);
-const MAX_LEVEL = 63;
 
 /** A file of the log: hashes of a level, or entries. */
 export interface Tile {
@@ -34,21 +33,6 @@ export function tilePath({ level, index, width }: Tile): string {
   } while (rest > 0);
   const name = groups.map((group, at) => (at < groups.length - 1 ? `x${group}` : group)).join("/");
   return `tile/${level}/${name}${width === TILE_WIDTH ? "" : `.p/${width}`}`;
-}
-
-const TILE_PATH = /^tile\/(entries|0|[1-9]\d?)\/((?:x\d{3}\/){0,5})(\d{3})(?:\.p\/([1-9]\d{0,2}))?$/;
-
-/** @returns undefined for a name that `tilePath` does not give */
-export function parseTilePath(path: string): Tile | undefined {
-  const [, level, groups, last, partial] = TILE_PATH.exec(path) ?? [];
-  if (level === undefined || groups === undefined || last === undefined) return undefined;
-  const tile: Tile = {
-    level: level === "entries" ? level : Number(level),
-    index: Number(groups.replaceAll(/[x/]/g, "") + last),
-    width: partial === undefined ? TILE_WIDTH : Number(partial),
-  };
-  const fits = tile.level === "entries" || tile.level <= MAX_LEVEL;
-  return fits && Number.isSafeInteger(tile.index) && tilePath(tile) === path ? tile : undefined;
 }
 
 /** How many hashes of a level a tree of `size` entries has: floor(size / 256^level). */
@@ -79,11 +63,6 @@ export function newTiles(before: number, after: number): readonly Tile[] {
   for (let level = 0; hashesAt(level, after) > hashesAt(level, before); level++)
     add(level, hashesAt(level, before), hashesAt(level, after));
   return tiles;
-}
-
-/** All files that a tree of `size` entries consists of. */
-export function tilesOf(size: number): readonly Tile[] {
-  return newTiles(0, size);
 }
 
 export function encodeTile(hashes: readonly Uint8Array[]): Uint8Array {

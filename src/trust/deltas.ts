@@ -143,11 +143,6 @@ export function deltaOf(before: Announcement | undefined, after: Announcement): 
   return { epoch: after.epoch, keys: keyDeltas(before, after), facts: factDeltas(before, after) };
 }
 
-/** @param announcements by epoch, ascending; the first is the baseline */
-export function deltasOf(announcements: readonly Announcement[]): readonly EpochDelta[] {
-  return announcements.map((after, at) => deltaOf(announcements[at - 1], after));
-}
-
 /** How many keys of each kind. */
 export function countKinds({ keys }: EpochDelta): Readonly<Record<DeltaKind, number>> {
   const counts = { baseline: 0, added: 0, removed: 0, "role-changed": 0, unchanged: 0 };
