@@ -3,10 +3,15 @@ import { pathToFileURL } from "node:url";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 /**
- * Starts the built children of tokens and stations: from source every one of the thousand that the suite starts would
+ * Starts the built children of tokens, stations and auditors: from source every one of the thousand that the suite starts would
  * be compiled anew. test/support/built.ts sees to it that the build is that of the sources.
  */
-const PARENTS = ["token/worker-process", "keys/site-process", "ceremony/station-process"] as const;
+const PARENTS = [
+  "token/worker-process",
+  "keys/site-process",
+  "ceremony/station-process",
+  "auditor/evidence-process",
+] as const;
 const builtChildren = {
   name: "built-children",
   enforce: "pre",

@@ -8,16 +8,19 @@ import { lockFile } from "../store/single-writer.ts";
 import type { TokenObserver } from "../token/pool.ts";
 import type { TokenHealth } from "../token/token.ts";
 import type { AuditorConfig, NamespaceConfig } from "./config.ts";
+import { EvidenceChecks } from "./evidence-process.ts";
 import { openLog } from "./log.ts";
-import { AuditedNamespace } from "./namespace.ts";
+import { AuditedNamespace, type NamespaceParts } from "./namespace.ts";
 import { auditKeyName, logKeyOf, signerKeys } from "./namespace-keys.ts";
 import { publicDirOf, stateDirOf } from "./places.ts";
-import { type AuditPolicy, loadPolicy } from "./policy.ts";
+import { loadPolicy } from "./policy.ts";
 import { anchorLabel, auditorKeys, openSigner, type SignerToken } from "./signer.ts";
 
 export interface Auditor {
   readonly namespaces: ReadonlyMap<string, AuditedNamespace>;
   health(): TokenHealth;
+  /** Refuses audits that still wait for the verdict on their evidence: nothing of them has been signed. */
+  abandon(): void;
   close(): Promise<void>;
 }
 
@@ -41,13 +44,22 @@ export async function openAuditor(config: AuditorConfig, options: OpenAuditorOpt
     const keys = config.namespaces.flatMap(signerKeys);
     const token = await openSigner({ uri, profile, deadlineMs, keys }, options.observer);
     all.add(() => token.close());
+    const checks = new EvidenceChecks(config.evidenceCheck);
+    all.add(() => checks.stop());
+    const { check: checkEvidence } = checks;
+    const { now = Date.now } = options;
     const namespaces = new Map<string, AuditedNamespace>();
     for (const namespace of config.namespaces) {
-      const opened = await openNamespace(config.dir, namespace, policy, token, options.now ?? Date.now);
+      const opened = await openNamespace(config.dir, namespace, token, { policy, checkEvidence, now });
       all.add(opened.close);
       namespaces.set(namespace.name, opened.namespace);
     }
-    return { namespaces, health: () => token.health(), close: () => all.close() };
+    return {
+      namespaces,
+      health: () => token.health(),
+      abandon: () => checks.stop(),
+      close: () => all.close(),
+    };
   } catch (error) {
     await all.close();
     throw error;
@@ -69,9 +81,8 @@ async function lockDirectory(dir: string): Promise<() => void> {
 async function openNamespace(
   dir: string,
   config: NamespaceConfig,
-  policy: AuditPolicy,
   token: SignerToken,
-  now: () => number,
+  common: Pick<NamespaceParts, "policy" | "checkEvidence" | "now">,
 ): Promise<{ readonly namespace: AuditedNamespace; readonly close: () => Promise<void> }> {
   const { name, origin, keys } = config;
   const anchor = token.anchor(anchorLabel(name));
@@ -96,13 +107,12 @@ async function openNamespace(
     const namespace = await AuditedNamespace.open({
       config,
       logKey: logKeyOf(config).vkey,
-      policy,
       anchor,
       signers,
       log,
       publicDir,
       stateDir,
-      now,
+      ...common,
     });
     return { namespace, close: () => log.close() };
   } catch (error) {

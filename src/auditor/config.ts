@@ -7,6 +7,7 @@ import { z } from "zod";
 import { loadYamlConfig, schemaKeys } from "../token/yaml-config.ts";
 import { NAMESPACE_PATTERN, sha256Hex } from "../wire/announcement.ts";
 import type { Ciphersuite } from "../wire/audit.ts";
+import type { EvidenceLimits } from "./evidence-process.ts";
 import {
   type AuditorKey,
   commonFields,
@@ -52,6 +53,8 @@ export interface AuditorConfig extends SigningServiceConfig {
   readonly operations?: SigningServiceConfig["listen"] | undefined;
   /** Path of the policy; absolute. */
   readonly policy: string;
+  /** For the check of the evidence of one announcement. */
+  readonly evidenceCheck: EvidenceLimits;
   readonly namespaces: readonly NamespaceConfig[];
 }
 
@@ -125,6 +128,12 @@ const schema = z.strictObject({
   operations: listen.optional(),
   token: tokenSchema,
   policy: z.string().min(1).default("policy.yaml").describe("write the path of the policy"),
+  evidenceCheck: z
+    .strictObject({
+      deadlineMs: whole(1_000, 3_600_000, "milliseconds").default(120_000),
+      memoryMb: whole(256, 65_536, "MiB").default(1_024),
+    })
+    .prefault({}),
   namespaces: z
     .array(namespace)
     .min(1)

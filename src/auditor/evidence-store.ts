@@ -3,12 +3,12 @@
  * where nobody sees it; it is published as a whole, once the auditor has found that it holds, and never changes then.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { copyFile, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
 import { EVIDENCE_FILE, isEvidencePath } from "../ceremony/evidence-files.ts";
-import { readEvidenceFiles } from "../ceremony/evidence-folder.ts";
+import { evidencePaths } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
 import { encodeJson } from "../wire/json.ts";
 import { auditorRefused } from "./announcement-rules.ts";
@@ -93,13 +93,13 @@ export class EvidenceStore {
       // Beside the waiting folders, which a restart may find half filled, and fill anew.
       const draft = join(this.#waiting, `.${id}`);
       rmSync(draft, { recursive: true, force: true });
-      const listed = [...readEvidenceFiles(waiting)].map(([path, { size, sha256 }]) => ({
-        path,
-        size,
-        sha256,
-      }));
-      for (const { path } of listed) await copyDurably(join(waiting, path), join(draft, "files", path));
-      const listing: EvidenceListing = { files: listed };
+      const files: EvidenceListing["files"][number][] = [];
+      for (const path of evidencePaths(waiting)) {
+        const to = join(draft, "files", path);
+        await copyDurably(join(waiting, path), to);
+        files.push({ path, ...(await digestOf(to)) });
+      }
+      const listing: EvidenceListing = { files };
       await writeDurably(join(draft, "files.json"), encodeJson(listing));
       await moveFolder(draft, target);
     }
@@ -130,6 +130,21 @@ function signedHash(dir: string): string | undefined {
   if (!existsSync(path)) return undefined;
   const { payload } = openEvidence(Uint8Array.from(readFileSync(path))).envelope;
   return createHash("sha256").update(payload).digest("hex");
+}
+
+/** In pieces: attachments may be films, and others are answered meanwhile. @throws file-failed */
+async function digestOf(path: string): Promise<{ readonly size: number; readonly sha256: string }> {
+  const hash = createHash("sha256");
+  let size = 0;
+  try {
+    for await (const chunk of createReadStream(path)) {
+      hash.update(chunk);
+      size += chunk.length;
+    }
+  } catch (cause) {
+    throw new StrongroomError("file-failed", `cannot read ${path}`, { cause });
+  }
+  return { size, sha256: hash.digest("hex") };
 }
 
 async function copyDurably(from: string, to: string): Promise<void> {

@@ -35,7 +35,7 @@ import {
 import { Announcements } from "./announcements.ts";
 import { Audits, type SignedAudit } from "./audits.ts";
 import type { NamespaceConfig } from "./config.ts";
-import { checkEvidence } from "./evidence-check.ts";
+import type { CheckEvidence, EvidenceOrder } from "./evidence-process.ts";
 import { EvidenceStore } from "./evidence-store.ts";
 import type { AuditPolicy } from "./policy.ts";
 import type { Signer } from "./signer.ts";
@@ -73,6 +73,7 @@ export interface NamespaceParts {
   /** By public key, hex. */
   readonly signers: ReadonlyMap<string, Signer>;
   readonly log: EpochLog;
+  readonly checkEvidence: CheckEvidence;
   /** `public/log/<ns>`. */
   readonly publicDir: string;
   /** `state/<ns>`. */
@@ -91,6 +92,13 @@ interface Checked {
   readonly signer: string;
 }
 
+function evidenceDirs({
+  stateDir,
+  publicDir,
+}: Pick<NamespaceParts, "stateDir" | "publicDir">): Pick<EvidenceOrder, "waiting" | "published"> {
+  return { waiting: join(stateDir, "evidence"), published: join(publicDir, "evidence") };
+}
+
 export class AuditedNamespace {
   readonly config: NamespaceConfig;
   readonly #announcements: Announcements;
@@ -106,7 +114,8 @@ export class AuditedNamespace {
       join(stateDir, "announcements"),
       join(publicDir, "announcements"),
     );
-    this.#evidence = new EvidenceStore(join(stateDir, "evidence"), join(publicDir, "evidence"));
+    const { waiting, published } = evidenceDirs(parts);
+    this.#evidence = new EvidenceStore(waiting, published);
     this.#parts = parts;
     this.#audits = audits;
   }
@@ -154,7 +163,8 @@ export class AuditedNamespace {
   /**
    * Checks an announcement that was handed in, and the evidence of its fleets, and signs it.
    * @param digest SHA-256 (hex) of the announcement
-   * @throws auditor-refused; token errors; file-failed, store-full
+   * @throws auditor-refused; unavailable where the check of the evidence came to no verdict; token errors; file-failed,
+   *   store-full
    */
   audit(epoch: number, digest: string): Promise<Audit> {
     return this.#inTurn(async () => {
@@ -185,7 +195,7 @@ export class AuditedNamespace {
     const { announcement } = await this.#announcements.get(digest);
     if (announcement.epoch !== epoch)
       throw auditorRefused(`the announcement is of epoch ${announcement.epoch}, not ${epoch}`);
-    const { config, policy, logKey, stateDir, now } = this.#parts;
+    const { config, policy, logKey, stateDir, checkEvidence, now } = this.#parts;
     const before = await this.#epochBefore(epoch);
     const context = {
       namespace: config.name,
@@ -200,8 +210,13 @@ export class AuditedNamespace {
     checkAnnouncement(announcement, digest, context);
     if (context.now < (this.#audits.get(epoch - 1)?.audit.timestamp ?? 0))
       throw auditorRefused("the auditor's clock is behind the epoch before", "set the clock right");
-    const work = join(stateDir, "work");
-    const evidence = await checkEvidence(announcement.fleets, before, policy, this.#evidence, work);
+    const evidence = await checkEvidence({
+      fleets: announcement.fleets,
+      before,
+      policy,
+      ...evidenceDirs(this.#parts),
+      work: join(stateDir, "work"),
+    });
     return { epoch, timestamp: context.now, evidence, signer: signingKey(context, announcement) };
   }
 

@@ -67,10 +67,10 @@ function readOne(dir: string, path: string): EvidenceFile {
 }
 
 /**
- * All that is evidence in a ceremony's directory, and the signed list itself where it is there.
- * @throws evidence-invalid for links, and for too many or too large files; file-failed
+ * Paths of all that is evidence in a ceremony's directory, and of the signed list itself where it is there.
+ * @throws evidence-invalid for links, and for too many files; file-failed
  */
-export function readEvidenceFiles(dir: string): EvidenceFiles {
+export function evidencePaths(dir: string): readonly string[] {
   let paths: readonly string[];
   try {
     paths = walk(dir, "", 5);
@@ -80,5 +80,13 @@ export function readEvidenceFiles(dir: string): EvidenceFiles {
   }
   const wanted = paths.filter(isListed).sort();
   if (wanted.length > MAX_EVIDENCE_FILES) throw new StrongroomError("evidence-invalid", "too many files");
-  return new Map(wanted.map((path) => [path, readOne(dir, path)]));
+  return wanted;
+}
+
+/**
+ * All of these files.
+ * @throws evidence-invalid for links, and for too many or too large files; file-failed
+ */
+export function readEvidenceFiles(dir: string): EvidenceFiles {
+  return new Map(evidencePaths(dir).map((path) => [path, readOne(dir, path)]));
 }

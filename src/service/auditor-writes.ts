@@ -14,10 +14,16 @@ import { parseJson } from "../wire/json.ts";
 import { type Namespaces, namespaceOf } from "./auditor-reads.ts";
 import { readBody } from "./body.ts";
 import { wrongMethod } from "./pages.ts";
+import { createPlaces, type Places } from "./places.ts";
 import { ours, wireError } from "./plain-error.ts";
 
 const MAX_EVIDENCE_FILE_BYTES = 64 << 20;
 const MAX_REQUEST_BYTES = 4_096;
+/**
+ * Of one operator, worked on or waiting at once, each maybe with a file of evidence in memory. They are done one after
+ * the other, behind a check of evidence that may take a while.
+ */
+const MAX_WRITES = 8;
 
 const auditRequestSchema: z.ZodType<{ readonly epoch: number; readonly digest: string }> = z.strictObject({
   epoch: z.number().int().min(1).safe(),
@@ -67,6 +73,12 @@ export function addWrites(
   admit: () => void,
   count: (change: 1 | -1) => void,
 ): void {
+  const places = new Map<AuditedNamespace, Places>();
+  const placesOf = (namespace: AuditedNamespace): Places => {
+    const found = places.get(namespace) ?? createPlaces(MAX_WRITES);
+    places.set(namespace, found);
+    return found;
+  };
   const write = (
     method: "put" | "post",
     path: string,
@@ -78,7 +90,9 @@ export function addWrites(
       count(1);
       try {
         admit();
-        await work(namespace, request, response);
+        const own = placesOf(namespace);
+        own.check();
+        await own.during(() => work(namespace, request, response));
       } catch (error) {
         tell(request, response, error);
       } finally {

@@ -18,6 +18,8 @@ import { createWorkCount } from "./work-count.ts";
 /** What signs. */
 interface Signing {
   health(): TokenHealth;
+  /** Gives up what it has not begun to sign, and what might take long. */
+  abandon?(): void;
   close(): Promise<void>;
 }
 
@@ -62,6 +64,7 @@ export async function startSigningService<T extends Signing>(
     const work = createWorkCount();
     // What was begun is finished: the token has been told of it.
     opened.add(() => work.idle());
+    opened.add(() => signing.abandon?.());
     const perSecond = config.requestsPerSecondPerAddress;
     const apps = kind.apps(signing, {
       tokenHealth: () => signing.health(),

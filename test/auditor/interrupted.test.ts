@@ -125,6 +125,7 @@ async function start(name: string, shown: Shown): Promise<Machine> {
       anchor,
       signers: new Map([[config.keys.audit[0]?.publicKey ?? "", signer]]),
       log,
+      checkEvidence: async () => [],
       publicDir,
       stateDir: dir,
       now: Date.now,
