@@ -35,6 +35,8 @@ export interface SiteServiceOptions {
   readonly shares: readonly number[];
   /** Shares per registration in this fleet. */
   readonly shareCount: number;
+  /** Attempts that the fleet's manifest promises. */
+  readonly maxAttempts: number;
   readonly clock: Clock;
   /** What `status` says of the parts that are not this module's. */
   readonly parts: () => Promise<Pick<SiteStatus, "token" | "store" | "manifest">>;
@@ -122,6 +124,8 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
       counted(async () => {
         const { numbers, blindedElement, accountToken } = request;
         checkAsked(request, numbers);
+        // Made with this site's tag, they would be evaluated as often by everybody, and no client would notice.
+        if (request.maxAttempts > options.maxAttempts) throw invalid("more attempts than the fleet promises");
         const points = derivationPoints(blindedElement);
         await checkAccount(accountToken, "register", request.recordId);
         await guard.mayCreate(request.recordId, request.generation);

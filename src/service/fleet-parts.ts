@@ -82,6 +82,7 @@ export async function openFleetParts(options: FleetPartsOptions): Promise<FleetP
     verifier,
     shares: site.shares,
     shareCount: site.sets.length,
+    maxAttempts: policy.maxAttempts,
     clock,
     async parts() {
       const state = await options.readiness();

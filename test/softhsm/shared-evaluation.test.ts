@@ -68,6 +68,7 @@ function serviceOf(index: number, token: TokenPool, guardTable: RecordStore): Si
     }),
     shares: sharesOf(index, fleet.sets),
     shareCount: fleet.sets.length,
+    maxAttempts: POLICY.maxAttempts,
     clock: systemClock,
     parts: async () => ({
       token: { ok: token.health().ready, detail: "" },

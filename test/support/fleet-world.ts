@@ -122,6 +122,7 @@ export function fleetWorld(
       verifier,
       shares,
       shareCount: sets.length,
+      maxAttempts: 3,
       clock: { now: () => clock.now },
       parts: async () => ({
         token: { ok: true, detail: "" },

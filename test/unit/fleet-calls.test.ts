@@ -145,6 +145,7 @@ test.each([
         verifier: { verify: async () => account.account },
         shares: sharesOf(site, sets),
         shareCount: sets.length,
+        maxAttempts: POLICY.maxAttempts,
         clock,
         parts: () => Promise.reject(new Error("nobody asks")),
       }),

@@ -282,6 +282,15 @@ describe("create", () => {
     expect(site.steps.filter(({ op }) => op === "create-share")).toStrictEqual([]);
   });
 
+  test("makes none for more attempts than the fleet promises, whoever coordinates", async () => {
+    for (const maxAttempts of [4, 100])
+      await expect(site.service.create({ ...request(), maxAttempts })).rejects.toThrow(
+        code("invalid-request"),
+      );
+    expect(site.steps.filter(({ op }) => op === "create-share")).toStrictEqual([]);
+    await site.service.create({ ...request(), maxAttempts: 2 });
+  });
+
   test("makes none for a generation that is complete already: nobody would ever evaluate them", async () => {
     await site.service.announce(announcement());
     await expect(site.service.create({ ...request(), generation: 1 })).rejects.toThrow(refusal("generation"));
