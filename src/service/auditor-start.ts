@@ -11,8 +11,8 @@ import { type RunningSigningService, startSigningService } from "./signing-servi
 export type RunningAuditor = RunningSigningService<Auditor>;
 
 /** Serves until a signal. @throws what `startAuditor` throws */
-export async function runAuditor(config: AuditorConfig): Promise<void> {
-  runUntilStopped(await startAuditor(config), config);
+export async function runAuditor(config: AuditorConfig): Promise<never> {
+  return runUntilStopped(await startAuditor(config), config);
 }
 
 /**

@@ -13,19 +13,20 @@ export interface Stoppable {
   close(): Promise<void>;
 }
 
-/** @throws what `startService` throws */
-export async function runService(config: ServiceConfig): Promise<void> {
-  runUntilStopped(await startService(config), config);
+/** Ends with the process. @throws what `startService` throws */
+export async function runService(config: ServiceConfig): Promise<never> {
+  return runUntilStopped(await startService(config), config);
 }
 
 /**
- * Serves until SIGTERM or SIGINT, then drains and exits 0; a second signal exits at once. An error that nobody
- * handled means that the process is in a state that nobody thought of: it drains, and exits 1 for its supervisor.
+ * Serves until SIGTERM, SIGINT or SIGHUP, then drains and exits 0; a second signal exits at once. Nothing is read
+ * again while it serves: who sends SIGHUP to that end has a supervisor, which starts the next process. An error that
+ * nobody handled means that the process is in a state that nobody thought of: it drains, and exits 1 for its supervisor.
  */
 export function runUntilStopped(
   service: Stoppable,
   { drain, token }: Pick<ServiceConfig, "drain"> & { readonly token: { readonly deadlineMs: number } },
-): void {
+): Promise<never> {
   settleHeap();
   const closeMs = drain.noticeMs + drain.deadlineMs + token.deadlineMs + CLOSE_SLACK_MS;
   const { log } = service;
@@ -46,7 +47,7 @@ export function runUntilStopped(
       },
     );
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const)
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
     process.on(signal, () => {
       log.event("info", "signal", { signal });
       stop(0);
@@ -56,4 +57,5 @@ export function runUntilStopped(
       log.event("error", accident, {}, error);
       stop(1);
     });
+  return new Promise(() => undefined);
 }

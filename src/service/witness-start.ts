@@ -21,8 +21,8 @@ interface OpenWitness {
 export type RunningWitness = RunningSigningService<OpenWitness>;
 
 /** Serves until a signal. @throws what `startWitness` throws */
-export async function runWitness(config: WitnessConfig): Promise<void> {
-  runUntilStopped(await startWitness(config), config);
+export async function runWitness(config: WitnessConfig): Promise<never> {
+  return runUntilStopped(await startWitness(config), config);
 }
 
 /**

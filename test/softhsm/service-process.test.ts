@@ -59,7 +59,7 @@ const workers = ({ logs }: SpawnedService): number[] =>
   logs.filter((line) => line.includes("worker-ready")).map((line) => Number(JSON.parse(line).pid));
 
 describe("ending", () => {
-  test.each(["SIGTERM", "SIGINT"] as const)(
+  test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
     "%s drains and exits 0, with its workers; a restart finds everything",
     async (signal) => {
       const service = await start();
