@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** `strongroom`: one file per command, put together here. */
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { exitCode, printError } from "./terminal.ts";
+import { exitCode, printError, watchOutput } from "./terminal.ts";
 
 /** Loaded when they are asked for: a client has no use for express, and should not wait for it. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -19,23 +20,37 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   bundle: async () => (await import("./bundle.ts")).bundleCommand(),
 };
 
-/** Commander would end the process by itself, and with 1 where it was called wrongly. */
-function throwExits(command: Command): void {
-  command.exitOverride();
-  for (const each of command.commands) throwExits(each);
+const PACKAGE = new URL("../../package.json", import.meta.url);
+/** Of what a command leaves behind, such as a connection to a host that fell silent, nothing keeps its terminal. */
+const LINGER_MS = 1_000;
+
+/**
+ * Commander would end the process by itself, and with 1 where it was called wrongly. Wrong usage is said as every other
+ * error is, with the command whose help has the answer.
+ */
+function sayUsage(command: Command, name: string): void {
+  command.exitOverride().showHelpAfterError(`hint: ${name} --help`);
+  command.configureOutput({
+    outputError: (text, write) => write(text.replace(/^error: /, "strongroom: ")),
+  });
+  for (const child of command.commands) sayUsage(child, `${name} ${child.name()}`);
 }
 
-const program = new Command("strongroom")
-  .description("HSM-backed Backup Key Vault")
-  .showHelpAfterError("hint: strongroom help");
+const { version } = JSON.parse(readFileSync(PACKAGE, "utf8")) as { readonly version: string };
+const program = new Command("strongroom").description("HSM-backed Backup Key Vault").version(version);
 
+watchOutput();
 try {
-  const asked = COMMANDS[process.argv[2] ?? ""];
+  const words = process.argv.slice(2);
+  // Commander's own `help` knows one word.
+  const args = words[0] === "help" ? [...words.slice(1), "--help"] : words;
+  const asked = COMMANDS[args[0] ?? ""];
   for (const load of asked ? [asked] : Object.values(COMMANDS)) program.addCommand(await load());
-  throwExits(program);
-  await program.parseAsync();
+  sayUsage(program, "strongroom");
+  await program.parseAsync(args, { from: "user" });
 } catch (error) {
   // What commander throws it has printed already.
   if (!(error instanceof CommanderError)) printError(error);
   process.exitCode = exitCode(error);
 }
+setTimeout(() => process.exit(), LINGER_MS).unref();

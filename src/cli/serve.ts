@@ -5,7 +5,7 @@ import { checkService } from "../service/check.ts";
 import { loadServiceConfig, type ServiceConfig } from "../service/config.ts";
 import { runService } from "../service/run.ts";
 import { locateKey } from "../token/yaml-config.ts";
-import { exitCode, green, red, say, table } from "./terminal.ts";
+import { because, exitCode, green, red, say, table } from "./terminal.ts";
 
 /** Puts file, line and column before what turned out wrong only when the named files were opened. */
 function located(file: string, error: unknown): unknown {
@@ -25,7 +25,10 @@ async function check(config: ServiceConfig): Promise<void> {
   say(
     table(
       ["part", "", "detail"],
-      results.map(({ part, detail, error }) => [part, error ? red("failed") : green("ok"), detail]),
+      results.map(({ part, detail, error }) => {
+        const reason = error && because(error);
+        return [part, error ? red("failed") : green("ok"), reason ? `${detail}: ${reason}` : detail];
+      }),
     ),
   );
   const [failure] = results.flatMap(({ error }) => (error ? [error] : []));

@@ -3,7 +3,8 @@
  */
 import { stripVTControlCharacters } from "node:util";
 import { CommanderError } from "commander";
-import { isStrongroomError } from "../base/errors.ts";
+import { errnoOf, reasonOf } from "../base/errno.ts";
+import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
 
 /** A line for people. */
 export function say(line = ""): void {
@@ -61,12 +62,39 @@ export function exitCode(error: unknown): number {
   return isStrongroomError(error) && usage.includes(error.code) ? 2 : 1;
 }
 
-/** `strongroom: message`, then the hint. Causes are shown only where they are errors of ours. */
+/**
+ * What lies behind an error and is not said by its message: an error of ours, or the operating system's own words.
+ * The message of anybody else's error may quote what it choked on, and is not shown.
+ */
+export function because({ message, cause }: StrongroomError): string | undefined {
+  const reason = isStrongroomError(cause) ? cause.message : reasonOf(cause);
+  return reason === undefined || message.includes(reason) ? undefined : reason;
+}
+
+/** `strongroom: message`, what lies behind it, then the hint. */
 export function printError(error: unknown): void {
   // Messages have lines, and quote what others sent.
   const lines = (text: string): string => text.split("\n").map(plain).join("\n");
   say(`strongroom: ${lines(error instanceof Error ? error.message : String(error))}`);
   if (!isStrongroomError(error)) return;
-  if (isStrongroomError(error.cause)) say(`  because: ${lines(error.cause.message)}`);
+  const reason = because(error);
+  if (reason !== undefined) say(`  because: ${lines(reason)}`);
   if (error.hint) say(`hint: ${lines(error.hint)}`);
+}
+
+/**
+ * Standard output that takes no more. A reader that has seen enough (`| head`) has the command end quietly; a result
+ * that a full disk did not take was not delivered, and the exit code says so.
+ */
+export function watchOutput(): void {
+  let failed = false;
+  process.stdout.on("error", (error) => {
+    if (errnoOf(error) === "EPIPE") process.exit(process.exitCode ?? 0);
+    if (failed) return;
+    failed = true;
+    say(`strongroom: cannot write the result to standard output: ${reasonOf(error) ?? "unknown"}`);
+    process.exitCode = 1;
+  });
+  // People who have gone stop nothing.
+  process.stderr.on("error", () => undefined);
 }

@@ -1,9 +1,7 @@
-/** What commands write for people, and how they end. */
-import { spawnSync } from "node:child_process";
+/** What commands write for people. */
 import { afterEach, expect, test, vi } from "vitest";
 import { StrongroomError } from "../../src/base/errors.ts";
 import { printError } from "../../src/cli/terminal.ts";
-import { STRONGROOM } from "../support/cli.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -22,17 +20,25 @@ test("an error that quotes a stranger does not write over the terminal, and keep
   );
 });
 
-test.each([
-  ["help that is asked for", ["bundle", "key", "--help"], 0, /^$/],
-  ["an option that there is not", ["token", "list", "--no-such"], 2, /^error: unknown option '--no-such'/],
-  [
-    "an option's value",
-    ["token", "init", "--pin-length", "3"],
-    2,
-    /^error: .* a whole number from 4 to 64\n/,
-  ],
-  ["no command", ["bundle"], 2, /^Usage: /],
-] as const)("%s: the exit code", (_, args, status, stderr) => {
-  const ended = spawnSync(process.execPath, [...STRONGROOM, ...args], { encoding: "utf8" });
-  expect(ended).toMatchObject({ status, stderr: expect.stringMatching(stderr) });
+test("the system's own words are said once, and nothing of what others threw", () => {
+  let written = "";
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+    written += text;
+    return true;
+  });
+  const missing = Object.assign(new Error("ENOENT: no such file or directory, open 'x'"), { code: "ENOENT" });
+  printError(new StrongroomError("file-failed", "x cannot be read", { cause: missing }));
+  printError(
+    new StrongroomError("file-failed", "x cannot be read: no such file or directory", { cause: missing }),
+  );
+  printError(
+    new StrongroomError("file-failed", "x is no JSON", { cause: new SyntaxError("Unexpected token s3cret") }),
+  );
+  expect(written).toBe(
+    [
+      "strongroom: x cannot be read\n  because: no such file or directory\n",
+      "strongroom: x cannot be read: no such file or directory\n",
+      "strongroom: x is no JSON\n",
+    ].join(""),
+  );
 });
