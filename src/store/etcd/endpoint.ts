@@ -5,8 +5,17 @@
  * etcd-store.ts). What remains is HTTP/2's guarantee for streams that a server refused unseen.
  */
 import { isIP } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
-import { type ChannelOptions, Client, connectivityState, credentials, Metadata, status } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  Client,
+  connectivityState,
+  credentials,
+  Metadata,
+  status,
+} from "@grpc/grpc-js";
 import { type Answer, failureOf, notConnected, notSent } from "./answer.ts";
 import { STATUS } from "./messages.ts";
 
@@ -32,6 +41,31 @@ const OPTIONS: ChannelOptions = {
   "grpc.max_receive_message_length": 32 * 2 ** 20,
 };
 
+/** gRPC waits for ever for a member that takes the connection and then says nothing: a host that froze, or lost its power. */
+const HANDSHAKE_MS = 5_000;
+
+function withinTime(secure: ChannelCredentials): ChannelCredentials {
+  const make = secure._createSecureConnector.bind(secure);
+  secure._createSecureConnector = (...args) => {
+    const connector = make(...args);
+    const connect = connector.connect.bind(connector);
+    connector.connect = async (socket) => {
+      const late = new AbortController();
+      const silent = sleep(HANDSHAKE_MS, undefined, { ref: false, signal: late.signal }).then(() => {
+        throw new Error("no TLS handshake in time");
+      });
+      try {
+        return await Promise.race([connect(socket), silent]);
+      } finally {
+        silent.catch(() => undefined);
+        late.abort();
+      }
+    };
+    return connector;
+  };
+  return secure;
+}
+
 /** Without it a member that has lost its leader lets the caller wait for seconds; with it, it says so at once. */
 function withLeader(): Metadata {
   const metadata = new Metadata();
@@ -49,13 +83,14 @@ export interface TlsIdentity {
 /** @throws Error if certificate and key are not that */
 function newClient(url: URL, { ca, cert, key }: TlsIdentity): Client {
   const host = url.hostname.replace(/^\[|\]$/g, "");
-  if (isIP(host) === 0) return new Client(url.host, credentials.createSsl(ca, key, cert), OPTIONS);
+  if (isIP(host) === 0)
+    return new Client(url.host, withinTime(credentials.createSsl(ca, key, cert)), OPTIONS);
   // TLS knows no server names that are addresses (RFC 6066 §3), so the name asked for is a placeholder; what the
   // certificate is checked for is the address.
   const verify = {
     checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(host, peer),
   };
-  return new Client(url.host, credentials.createSsl(ca, key, cert, verify), {
+  return new Client(url.host, withinTime(credentials.createSsl(ca, key, cert, verify)), {
     ...OPTIONS,
     "grpc.ssl_target_name_override": "etcd-member",
   });
