@@ -70,6 +70,8 @@ const headerLine = z.strictObject({
   shards: z.string().max(5),
   revision: decimal,
 });
+/** What any version begins with. */
+const anyHeader = z.looseObject({ format: z.string().max(63) });
 const recordLine = z.strictObject({ id: hex32, revision: decimal, value: z.string() });
 const lastLine = z.strictObject({ records: z.number().int().min(0), content: hex32, sha256: hex32 });
 
@@ -167,7 +169,10 @@ export async function openRecordFile(path: string): Promise<RecordFile> {
   try {
     file = await open(path, "r");
   } catch (cause) {
-    throw new StrongroomError("file-failed", `${path} cannot be read`, { cause });
+    throw new StrongroomError("file-failed", `${path} cannot be read`, {
+      cause,
+      hint: "name with --in what `strongroom store export` wrote",
+    });
   }
   try {
     const { header, summary } = await verify(file);
@@ -252,6 +257,15 @@ async function verify(
   let previous = "";
   for await (const line of lines(file)) {
     if (header === undefined) {
+      const { format } = parse(line, anyHeader);
+      if (format !== FORMAT)
+        throw new StrongroomError(
+          "file-failed",
+          `the file has format ${JSON.stringify(format)}, not ${FORMAT}`,
+          {
+            hint: "import it with the version of strongroom that wrote it",
+          },
+        );
       const { cluster, prefix, shards, revision } = parse(line, headerLine);
       header = { cluster, prefix, shards: parseShardRange(shards), revision: BigInt(revision) };
       hash.update(line);

@@ -3,7 +3,7 @@
  *
  * SOURCE of the vectors: protobufjs 7.6.6 on a transcript of etcd's rpc.proto and kv.proto.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
@@ -240,5 +240,12 @@ test("the file of exported records is as it was always written", async () => {
   const file = await openRecordFile(path);
   expect(file.header).toEqual(header);
   await file.close();
+
+  writeFileSync(path, readFileSync(path, "utf8").replace("strongroom-records/v1", "strongroom-records/v2"));
+  await expect(openRecordFile(path)).rejects.toMatchObject({
+    code: "file-failed",
+    message: expect.stringContaining("strongroom-records/v2"),
+    hint: expect.stringContaining("version"),
+  });
   rmSync(dir, { recursive: true });
 });
