@@ -84,10 +84,17 @@ function members(site: string, clusters: readonly ClusterReport[]): string {
 const part = ({ ok, detail }: { ok: boolean; detail: string }): string =>
   ok ? green("ok") : red(detail.length > 40 ? `${detail.slice(0, 39)}…` : detail);
 
+/** How far the clock of a site that answers is from that of the one asked, in milliseconds, if it matters. */
+function clockError({ self }: FleetView, { live, status }: FleetView["others"][number]): number | undefined {
+  const skew = live && status !== undefined ? Math.abs(status.now - self.now) : 0;
+  return skew > CLOCK_MS ? skew : undefined;
+}
+
 function render({ view, clusters, storeProblem }: FleetStatus): string {
   const { self, others } = view;
-  const rows = others.map(({ site, live, expectedMs, status }) => {
-    const skew = status === undefined ? 0 : Math.abs(status.now - self.now);
+  const rows = others.map((other) => {
+    const { site, live, expectedMs, status } = other;
+    const skew = clockError(view, other);
     const known = live ? status : undefined;
     return {
       site,
@@ -99,7 +106,7 @@ function render({ view, clusters, storeProblem }: FleetStatus): string {
         members(site, clusters),
         live ? `${expectedMs.toFixed(0)} ms` : "",
         known ? String(known.inFlight) : "",
-        known && skew > CLOCK_MS ? red(`${(skew / 1000).toFixed(0)} s off`) : "",
+        skew !== undefined ? red(`${(skew / 1000).toFixed(0)} s off`) : "",
         known ? (known.manifest === self.manifest ? green("same") : red("another")) : "",
       ],
     };
@@ -142,6 +149,7 @@ function healthy({ view, clusters, storeProblem }: FleetStatus): boolean {
     self.store.ok &&
     others.every(({ live, status }) => live && status?.token.ok && status.store.ok) &&
     others.every(({ status }) => status?.manifest === self.manifest) &&
+    others.every((other) => clockError(view, other) === undefined) &&
     (others.length === 0 ||
       (storeProblem === undefined &&
         clusters.every(
@@ -150,17 +158,26 @@ function healthy({ view, clusters, storeProblem }: FleetStatus): boolean {
   );
 }
 
+/** A terminal shows the newest; a file or a program gets one after the other, as lines of JSON if it wants them. */
+async function watch(options: StatusOptions, url: string): Promise<never> {
+  const clear = process.stdout.isTTY ? "\u001b[2J\u001b[H" : "";
+  const show = (status: FleetStatus): string =>
+    options.json ? JSON.stringify({ healthy: healthy(status), ...status }) : render(status);
+  const trouble = (error: unknown): string => {
+    const message = error instanceof Error ? error.message : String(error);
+    return options.json ? JSON.stringify({ healthy: false, problem: message }) : red(message);
+  };
+  for (;;) {
+    const text = await ask(options, url).then(show, trouble);
+    const time = dim(`${new Date().toISOString()}; Ctrl-C ends`);
+    process.stdout.write(options.json ? `${text}\n` : `${clear}${text}\n${time}\n`);
+    await sleep(WATCH_MS);
+  }
+}
+
 async function run(options: StatusOptions): Promise<void> {
   const url = operationsUrl(options);
-  if (options.watch) {
-    for (;;) {
-      const text = await ask(options, url).then(render, (error: unknown) =>
-        red(error instanceof Error ? error.message : String(error)),
-      );
-      process.stdout.write(`\u001b[2J\u001b[H${text}\n${dim(`${new Date().toISOString()}; Ctrl-C ends`)}\n`);
-      await sleep(WATCH_MS);
-    }
-  }
+  if (options.watch) return watch(options, url);
   const status = await ask(options, url);
   const fine = healthy(status);
   if (options.json) printJson({ healthy: fine, ...status });
@@ -177,7 +194,7 @@ export function fleetStatusCommand(): Command {
     .requiredOption("--config <file>", "the configuration of the site that is asked")
     .option("--url <url>", "where its operations are, if not where the configuration says")
     .option("--watch", "show it again every two seconds")
-    .option("--json", "the result for machines on stdout")
+    .option("--json", "the result for machines on stdout; with --watch one line each time")
     .addHelpText("after", "\nExit code 0 where nothing has to be done, 1 where something has.")
     .action(run);
 }
