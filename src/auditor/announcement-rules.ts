@@ -97,13 +97,24 @@ function checkTimes(
 }
 
 function checkKeys(announcement: Announcement, context: AnnouncementContext): void {
-  const { auditKeys, logKey, before } = context;
+  const { auditKeys, logKey, before, policy } = context;
   signingKey(context, announcement);
   const { keys } = announcement;
   if (!keys.auditors.some((key) => auditKeys.includes(key)))
     throw auditorRefused("the announcement leaves this auditor no key to sign the next epoch with");
   for (const logs of [keys.logs, trustedKeys(announcement, before).logs])
     if (!logs.includes(logKey)) throw auditorRefused(`the announcement does not name this log, ${logKey}`);
+  // Whoever had an auditor's and a log's key announced beside these would need this auditor no more. Of its own keys
+  // only newer ones may come: one that was left out may have been for a reason.
+  const { auditors: known = [], logs: knownLogs = [] } = before?.announcement.keys ?? {};
+  const newest = auditKeys.findLastIndex((key) => known.includes(key));
+  const own = [...auditKeys.slice(newest + 1), logKey];
+  const mayBe = [...own, ...known, ...knownLogs, ...(policy.mayAdd.keys ?? [])];
+  const stranger = [...keys.auditors, ...keys.logs].find((key) => !mayBe.includes(key));
+  if (stranger !== undefined)
+    throw auditorRefused(
+      `${stranger} is no key of this auditor or its log, or a retired one, and mayAdd.keys of its policy does not name it`,
+    );
 }
 
 function named(

@@ -19,6 +19,8 @@ export interface AuditPolicy {
     readonly fleets: readonly string[];
     /** Each of its sites by the host of its URL. */
     readonly hosts: readonly string[];
+    /** Keys of other auditors (hex) and logs (vkeys) that clients may be told to believe as well; none by default. */
+    readonly keys?: readonly string[] | undefined;
   };
   /** Claims that must hold where they apply, and on what they must rest at least. */
   readonly claims: Readonly<Partial<Record<ClaimId, ClaimSource>>>;
@@ -51,6 +53,11 @@ const schema: z.ZodType<AuditPolicy> = z.strictObject({
     .strictObject({
       fleets: patterns.describe('write names of fleets, e.g. ["vault-*"]'),
       hosts: patterns.describe('write hosts of sites, e.g. ["*.vault.example"]'),
+      keys: z
+        .array(z.string().min(1).max(256))
+        .max(64)
+        .optional()
+        .describe("write public keys of other auditors and vkeys of other logs, or leave it out"),
     })
     .describe("say which fleets and sites may be added"),
   claims: z

@@ -129,6 +129,33 @@ function mayAdd(fleets: readonly string[], hosts: readonly string[]) {
   return { ...policy, mayAdd: { fleets, hosts } };
 }
 
+test("whom clients are to believe besides this auditor and its log, the policy names", () => {
+  const stranger = "dd".repeat(32);
+  const elsewhere = LOG.replace("auditor.example", "operator.example");
+  const withStranger = { ...keys, auditors: [AUDITOR, stranger] };
+  const withOther = { ...keys, logs: [LOG, elsewhere] };
+  for (const changed of [withStranger, withOther]) {
+    expect(() => check({ keys: changed })).toThrow(refused(/mayAdd\.keys/));
+    const begun = { ...context, before: undefined };
+    expect(() => checkAnnouncement({ ...first, keys: changed }, digest, begun)).toThrow(
+      refused(/mayAdd\.keys/),
+    );
+    const named = { ...policy, mayAdd: { ...policy.mayAdd, keys: [stranger, elsewhere] } };
+    check({ keys: changed }, { policy: named });
+    // What was let in once stays, and a key of its own needs no leave.
+    check({ keys: changed }, { before: { ...before, announcement: { ...first, keys: changed } } });
+  }
+  const own = { ...keys, auditors: [AUDITOR, NEXT_AUDITOR] };
+  const auditKeys = [AUDITOR, NEXT_AUDITOR];
+  check({ keys: own }, { auditKeys });
+  // Except one that was retired: it may have been for a reason.
+  const rotated = { ...first, keys: { ...keys, auditors: [NEXT_AUDITOR] } };
+  const after = { auditKeys, before: { ...before, announcement: rotated } };
+  check({ keys: rotated.keys }, after);
+  expect(() => check({ keys: own }, after)).toThrow(refused(/mayAdd\.keys/));
+  check({ keys: { ...keys, operators: [OPERATOR, `04${"ee".repeat(64)}`] } });
+});
+
 test("the first epoch is the agreed root, if one was agreed", () => {
   const start = { ...context, before: undefined };
   expect(() => checkAnnouncement(first, sha256HexOf("first"), { ...start, root: digest })).toThrow(
