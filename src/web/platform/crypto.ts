@@ -5,7 +5,7 @@
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { p256 } from "@noble/curves/nist.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { concat, fromBase64Url, utf8 } from "../../base/bytes.ts";
+import { equal, fromBase64Url, fromHex, utf8 } from "../../base/bytes.ts";
 import { Buffer, type PageBuffer } from "./buffer.ts";
 
 export { X509Certificate } from "./x509.ts";
@@ -71,24 +71,35 @@ export function createECDH(_curve: "prime256v1"): ECDH {
   return new ECDH();
 }
 
-interface PublicJwk {
-  readonly kty: string;
-  readonly crv: string;
-  readonly x: string;
-  readonly y?: string;
+interface Jwk {
+  readonly format: "jwk";
+  readonly key: { readonly crv: string; readonly x: string };
 }
 
 interface PublicKey {
   readonly kind: "P-256" | "Ed25519";
-  /** Uncompressed, or 32 bytes. */
+  /** A point, compressed or not; or 32 bytes. */
   readonly bytes: Uint8Array;
 }
 
-export function createPublicKey({ key }: { readonly key: PublicJwk }): PublicKey {
-  const x = fromBase64Url(key.x);
-  if (key.crv === "Ed25519") return { kind: key.crv, bytes: x };
-  if (key.crv !== "P-256" || key.y === undefined) throw new RangeError("no such keys here");
-  return { kind: key.crv, bytes: concat(Uint8Array.of(4), x, fromBase64Url(key.y)) };
+interface Spki {
+  readonly format: "der";
+  readonly key: Uint8Array;
+}
+
+/** SubjectPublicKeyInfo of a P-256 key: what comes before its point, whose length is the one thing that varies. */
+const SPKI_HEAD_BYTES = 26;
+const SPKI_ALGORITHM = fromHex("301306072a8648ce3d020106082a8648ce3d030107");
+
+export function createPublicKey(given: Spki | Jwk): PublicKey {
+  if (given.format === "der") {
+    if (!equal(given.key.subarray(2, 2 + SPKI_ALGORITHM.length), SPKI_ALGORITHM))
+      throw new RangeError("no such keys here");
+    return { kind: "P-256", bytes: given.key.subarray(SPKI_HEAD_BYTES) };
+  }
+  const { crv, x } = given.key;
+  if (crv !== "Ed25519") throw new RangeError("no such keys here");
+  return { kind: crv, bytes: fromBase64Url(x) };
 }
 
 /** ECDSA: r ‖ s over SHA-256. Ed25519: RFC 8032 as OpenSSL checks it, without the cofactor. */
