@@ -50,10 +50,13 @@ export interface FleetPartsOptions {
   readonly verifier: AccountVerifier;
   readonly log: ServiceLog;
   readonly metrics: ServiceMetrics;
-  readonly readiness: () => Promise<Readiness>;
+  readonly readiness: (patienceMs?: number) => Promise<Readiness>;
 }
 
 const clock: Clock = systemClock;
+
+/** Less than peers wait for a status: a site whose store hangs must not look like one that cannot be reached. */
+const STORE_PATIENCE_MS = 1_000;
 
 /** Where the threshold is 1 every site holds the only share, and no other has to be asked: nothing to guard. */
 function guardless(): RecordStore {
@@ -85,7 +88,7 @@ export async function openFleetParts(options: FleetPartsOptions): Promise<FleetP
     maxAttempts: policy.maxAttempts,
     clock,
     async parts() {
-      const state = await options.readiness();
+      const state = await options.readiness(STORE_PATIENCE_MS);
       const token = state.manifest.ok ? state.token : state.manifest;
       return { token, store: state.store, manifest };
     },

@@ -1,4 +1,5 @@
 /** `/readyz`: may requests be sent here, and if not, what is wrong, in words. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import type { TokenHealth } from "../token/token.ts";
@@ -52,6 +53,23 @@ async function checkStore(store: RecordStore): Promise<Part> {
   }
 }
 
+/** What is known of a store whose check may take longer than the caller waits. */
+async function knownOf(check: Promise<Part>, patienceMs: number | undefined): Promise<Part> {
+  if (patienceMs === undefined) return check;
+  const late = new AbortController();
+  const slow = sleep(
+    patienceMs,
+    { ok: false, detail: "the store is slow to answer" },
+    { signal: late.signal },
+  );
+  slow.catch(() => undefined);
+  try {
+    return await Promise.race([check, slow]);
+  } finally {
+    late.abort();
+  }
+}
+
 function tokenPart({ ready, reason, workersReady, workers }: TokenHealth): Part {
   const count = `${workersReady} of ${workers} workers ready`;
   return ready
@@ -64,7 +82,7 @@ function peersPart({ needed, live, away }: PeersHealth): Part {
   return { ok: live.length >= needed, detail: `${live.length} answer, ${needed} needed${missing}` };
 }
 
-/** @returns a check that is cheap to ask for often */
+/** @returns a check that is cheap to ask for often, and that waits `patienceMs` for the store at most */
 export function createReadiness(parts: {
   readonly tokenHealth: () => TokenHealth;
   readonly store: RecordStore;
@@ -75,15 +93,15 @@ export function createReadiness(parts: {
   /** Undefined for a site without bundles. */
   readonly bundle: () => Part | undefined;
   readonly draining: () => boolean;
-}): () => Promise<Readiness> {
+}): (patienceMs?: number) => Promise<Readiness> {
   let storePart: Promise<Part> | undefined;
   let checkedAt = Number.NEGATIVE_INFINITY;
-  return async () => {
+  return async (patienceMs) => {
     if (!storePart || performance.now() - checkedAt >= FRESH_MS) {
       storePart = checkStore(parts.store);
       checkedAt = performance.now();
     }
-    const store = await storePart;
+    const store = await knownOf(storePart, patienceMs);
     const token = tokenPart(parts.tokenHealth());
     const unproved = parts.unproved();
     const manifest: Part =
