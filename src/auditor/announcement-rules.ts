@@ -142,7 +142,11 @@ function checkFleet(
   const name = `fleet ${manifest.fleet}`;
   if (old?.status === "revoked" && status !== "revoked")
     throw auditorRefused(`${name} was revoked, and stays so`, "announce a new fleet under another name");
-  if (old?.manifestSha256 === manifestSha256) return;
+  if (old?.manifestSha256 === manifestSha256) {
+    // Clients read the manifest in the announcement, and nobody looks at the evidence of this hash again.
+    if (JSON.stringify(old.manifest) === JSON.stringify(manifest)) return;
+    throw auditorRefused(`${name} has another manifest under the same hash`);
+  }
   if (old) {
     if (manifest.predecessor !== old.manifestSha256)
       throw auditorRefused(

@@ -342,6 +342,17 @@ test("a fleet that was left out comes back as it was left, a revoked one revoked
   const draining: AnnouncedFleet = { ...one.announced, status: "draining" };
   for (const fleets of [[two.announced, draining], [one.announced]])
     expect((await client.audit(7, epoch(7, fleets))).json.message).toMatch(/was revoked/);
+  // What was checked under a hash is what stays announced under it.
+  const [, ...keysOfTwo] = two.announced.manifest.keys;
+  const [session] = one.announced.manifest.keys;
+  const swapped: AnnouncedFleet = {
+    ...two.announced,
+    manifest: {
+      ...two.announced.manifest,
+      keys: session ? [{ ...session, site: two.announced.manifest.keys[0]?.site }, ...keysOfTwo] : [],
+    },
+  };
+  expect((await client.audit(7, epoch(7, [swapped]))).json.message).toMatch(/under the same hash/);
   const other = await paperFleet("one");
   await client.evidence(other);
   const { message } = (await client.audit(7, epoch(7, [{ ...other.announced, status: "revoked" }]))).json;

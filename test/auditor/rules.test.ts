@@ -121,6 +121,21 @@ test.each<[string, Partial<Announcement>, Partial<AnnouncementContext>, RegExp]>
     {},
     /does not follow/,
   ],
+  [
+    "another manifest under the hash of the one that was checked",
+    {
+      fleets: [
+        fleet("one", {
+          manifest: {
+            ...fleet("one").manifest,
+            sites: [{ name: "site-a", url: "https://else.vault.example", tokenSerial: "1" }],
+          },
+        }),
+      ],
+    },
+    {},
+    /another manifest under the same hash/,
+  ],
 ])("%s is refused", (_what, change, other, message) => {
   expect(() => check(change, other)).toThrow(refused(message));
 });
