@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { StrongroomError } from "../base/errors.ts";
+import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { writeDurably } from "../base/node/durable-file.ts";
 import { sha256HexOf } from "../base/node/sha256.ts";
 import { type BundleSources, bundleSources } from "../client/bundle-sources.ts";
@@ -26,14 +26,30 @@ export function readBytes(path: string, what: string): Uint8Array {
   }
 }
 
+/** What a file holds; an error says which file, and where such a file comes from. */
+function decoded<T>(path: string, what: string, decode: (bytes: Uint8Array) => T, hint: string): T {
+  const bytes = readBytes(path, what);
+  try {
+    return decode(bytes);
+  } catch (cause) {
+    if (!isStrongroomError(cause)) throw cause;
+    throw new StrongroomError(cause.code, `${path}: ${cause.message}`, {
+      cause,
+      details: cause.details,
+      hint,
+    });
+  }
+}
+
 /** @throws file-failed, config-invalid */
 export function readPins(path: string): Pins {
-  return decodePins(readBytes(path, "the pins"));
+  return decoded(path, "the pins", decodePins, "pins are what `strongroom bundle pins` prints");
 }
 
 /** @throws file-failed, decode-failed */
 export function readBundle(path: string): Bundle {
-  return decodeBundle(readBytes(path, "the bundle"));
+  const hint = "a bundle is what `strongroom bundle countersign` and `strongroom auditor log` write";
+  return decoded(path, "the bundle", decodeBundle, hint);
 }
 
 /** Files that are published never change. @throws usage where another one is there; file-failed, store-full */

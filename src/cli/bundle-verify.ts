@@ -17,7 +17,7 @@ import { type Announcement, decodeAnnouncement } from "../wire/announcement.ts";
 import { decodeBundle } from "../wire/bundle.ts";
 import { servingSites } from "../wire/manifest.ts";
 import { evidenceHash } from "./auditor-exchange.ts";
-import { bundlePlace, digestOf, readBytes, readPins } from "./bundle-files.ts";
+import { bundlePlace, digestOf, readBundle, readBytes, readPins } from "./bundle-files.ts";
 import { wholeNumber } from "./option-values.ts";
 import { bold, dim, green, printJson, say, table, yellow } from "./terminal.ts";
 
@@ -109,7 +109,7 @@ async function verify(
 }
 
 function show(file: string, { json }: { readonly json?: boolean }): void {
-  const bundle = decodeBundle(readBytes(file, "the bundle"));
+  const bundle = readBundle(file);
   const announcement = decodeAnnouncement(utf8(bundle.announcement));
   if (json) {
     printJson({ ...bundle, announcement });

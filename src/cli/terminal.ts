@@ -66,7 +66,9 @@ export function exitCode(error: unknown): number {
  * What lies behind an error and is not said by its message: an error of ours, or the operating system's own words.
  * The message of anybody else's error may quote what it choked on, and is not shown.
  */
-export function because({ message, cause }: StrongroomError): string | undefined {
+export function because({ message, cause, details }: StrongroomError): string | undefined {
+  // `fileFailed` has put it in its own words.
+  if (details.errno !== undefined) return undefined;
   const reason = isStrongroomError(cause) ? cause.message : reasonOf(cause);
   return reason === undefined || message.includes(reason) ? undefined : reason;
 }

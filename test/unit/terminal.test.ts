@@ -1,6 +1,7 @@
 /** What commands write for people. */
 import { afterEach, expect, test, vi } from "vitest";
 import { StrongroomError } from "../../src/base/errors.ts";
+import { fileFailed } from "../../src/cli/client-run.ts";
 import { printError } from "../../src/cli/terminal.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -31,6 +32,10 @@ test("the system's own words are said once, and nothing of what others threw", (
   printError(
     new StrongroomError("file-failed", "x cannot be read: no such file or directory", { cause: missing }),
   );
+  const directory = Object.assign(new Error("EISDIR: illegal operation on a directory, read"), {
+    code: "EISDIR",
+  });
+  printError(fileFailed("cannot read x", directory));
   printError(
     new StrongroomError("file-failed", "x is no JSON", { cause: new SyntaxError("Unexpected token s3cret") }),
   );
@@ -38,6 +43,7 @@ test("the system's own words are said once, and nothing of what others threw", (
     [
       "strongroom: x cannot be read\n  because: no such file or directory\n",
       "strongroom: x cannot be read: no such file or directory\n",
+      "strongroom: cannot read x: it is a directory\n",
       "strongroom: x is no JSON\n",
     ].join(""),
   );
