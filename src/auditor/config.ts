@@ -59,6 +59,7 @@ export interface AuditorConfig extends SigningServiceConfig {
 }
 
 const HINT = "hsm-config/auditor/auditor.yaml explains every key";
+const UNREAD = "name with --data the directory that `strongroom auditor init` made";
 export const CONFIG_FILE = "auditor.yaml";
 /** Origins go into lines of notes and names of keys: no white space, no plus sign. */
 export const ORIGIN_PATTERN: RegExp = /^[^\s+]{1,160}$/;
@@ -154,7 +155,7 @@ const fileSchema: z.ZodType<AuditorFile> = schema;
 
 /** @param dir the data directory @throws config-invalid with one line for each thing that is wrong */
 export function loadAuditorConfig(dir: string): AuditorConfig {
-  const config = loadYamlConfig(join(dir, CONFIG_FILE), fileSchema, HINT);
+  const config = loadYamlConfig(join(dir, CONFIG_FILE), fileSchema, HINT, UNREAD);
   return {
     ...config,
     dir: resolve(dir),

@@ -67,7 +67,7 @@ const schema: z.ZodType<AuditPolicy> = z.strictObject({
 
 /** @throws config-invalid with one line for each thing that is wrong */
 export function loadPolicy(file: string): AuditPolicy {
-  return loadYamlConfig(file, schema, HINT);
+  return loadYamlConfig(file, schema, HINT, "name a readable policy; hsm-config/auditor/policy.yaml is one");
 }
 
 /** Every key that can be written. For the test that all are documented. */

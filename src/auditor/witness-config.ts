@@ -32,6 +32,7 @@ export type NewWitness = Pick<WitnessConfig, "listen" | "name" | "key" | "logs">
 };
 
 const HINT = "hsm-config/auditor/witness.yaml explains every key";
+const UNREAD = "name with --data the directory that `strongroom witness init` made";
 const CONFIG_FILE = "witness.yaml";
 
 /** A vkey of a log (type 01). */
@@ -54,7 +55,7 @@ const schema: z.ZodType<Omit<WitnessConfig, "dir">> = z.strictObject({
 
 /** @param dir the witness's directory @throws config-invalid with one line for each thing that is wrong */
 export function loadWitnessConfig(dir: string): WitnessConfig {
-  const config = loadYamlConfig(join(dir, CONFIG_FILE), schema, HINT);
+  const config = loadYamlConfig(join(dir, CONFIG_FILE), schema, HINT, UNREAD);
   return { ...config, dir: resolve(dir), token: tokenIn(dir, config.token) };
 }
 

@@ -9,14 +9,16 @@ import { type ErrorCode, StrongroomError } from "../base/errors.ts";
 import { nearest } from "./nearest.ts";
 import { contentOf, locate, parseYaml, type YamlSource } from "./yaml-source.ts";
 
-function readSource(file: string): YamlSource {
+const NAME_IT = "name the configuration file with --config";
+
+function readSource(file: string, unread: string = NAME_IT): YamlSource {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
     throw new StrongroomError("config-invalid", `${file} cannot be read`, {
       cause,
-      hint: "name the configuration file with --config",
+      hint: unread,
     });
   }
   return parseYaml(text, file, "config-invalid");
@@ -80,10 +82,11 @@ function check<T>(source: YamlSource, schema: z.ZodType<T>, code: ErrorCode, hin
 /**
  * Reads and checks a configuration file. Nothing that it names is opened.
  * @param hint where every key is explained
+ * @param unread what to do where the file cannot be read
  * @throws config-invalid with one line for each thing that is wrong
  */
-export function loadYamlConfig<T>(file: string, schema: z.ZodType<T>, hint: string): T {
-  return check(readSource(file), schema, "config-invalid", hint);
+export function loadYamlConfig<T>(file: string, schema: z.ZodType<T>, hint: string, unread?: string): T {
+  return check(readSource(file, unread), schema, "config-invalid", hint);
 }
 
 /** A text that is at hand, which its reader needs byte for byte as well. */
