@@ -91,7 +91,8 @@ function announcedFleets({
   const found = new Map<string, { readonly epoch: number; readonly fleet: AnnouncedFleet }>();
   for (const { epoch, announcement, refusal } of epochs)
     for (const fleet of (!refusal && announcement?.fleets) || []) {
-      const key = `${fleet.manifest.fleet} ${fleet.manifestSha256} ${fleet.evidenceSha256}`;
+      // The manifest itself: clients read that one, whatever hash stands beside it.
+      const key = JSON.stringify([fleet.manifest, fleet.manifestSha256, fleet.evidenceSha256]);
       if (!found.has(key)) found.set(key, { epoch, fleet });
     }
   return [...found.values()];

@@ -12,7 +12,7 @@ function factText({ what, before, after }: FactDelta): string {
   return `${what} ${short(before)} → ${after === undefined ? "none" : short(after)}`;
 }
 
-function fleetLine(fleet: AnnouncedFleet, isNew: boolean, { facts }: EpochDelta): string {
+function fleetLine(fleet: AnnouncedFleet, isNew: boolean, { facts, keys }: EpochDelta): string {
   const { manifest, status, manifestSha256, evidenceSha256 } = fleet;
   const sites = servingSites(manifest).length;
   const about = `fleet ${manifest.fleet}, ${sites} ${sites === 1 ? "site" : "sites"}`;
@@ -20,7 +20,11 @@ function fleetLine(fleet: AnnouncedFleet, isNew: boolean, { facts }: EpochDelta)
     const evidence = evidenceSha256 === undefined ? "no evidence" : `evidence ${short(evidenceSha256)}`;
     return `added      ${about}: ${status}, manifest ${short(manifestSha256)}, ${evidence}`;
   }
-  const changes = facts.filter((fact) => fact.fleet === manifest.fleet).map(factText);
+  const own = facts.filter((fact) => fact.fleet === manifest.fleet);
+  const changes = own.map(factText);
+  const others = keys.some((key) => key.fleet === manifest.fleet && /^(?:added|removed)$/.test(key.kind));
+  if (others && !own.some(({ what }) => what === "manifest"))
+    changes.push("OTHER KEYS under the hash of the same manifest");
   return changes.length === 0
     ? `unchanged  ${about}: ${status}`
     : `changed    ${about}: ${changes.join(", ")}`;

@@ -15,7 +15,7 @@ import { announcementOf, timeText } from "../trust/state.ts";
 import { verifyBundle } from "../trust/verify-bundle.ts";
 import { type Announcement, decodeAnnouncement } from "../wire/announcement.ts";
 import { decodeBundle } from "../wire/bundle.ts";
-import { servingSites } from "../wire/manifest.ts";
+import { decodeManifest, servingSites } from "../wire/manifest.ts";
 import { evidenceHash } from "./auditor-exchange.ts";
 import { bundlePlace, digestOf, readBundle, readBytes, readPins } from "./bundle-files.ts";
 import { wholeNumber } from "./option-values.ts";
@@ -52,8 +52,9 @@ async function checkEvidence({ fleets }: Announcement, dir: string): Promise<str
   const hash = evidenceHash(dir);
   const fleet = fleets.find(({ evidenceSha256 }) => evidenceSha256 === hash);
   if (!fleet) throw refused("evidence-mismatch", `${dir} is that of no announced fleet`);
-  const manifest = digestOf(readBytes(join(dir, "manifest.json"), "the manifest of the evidence"));
-  if (manifest !== fleet.manifestSha256)
+  const manifest = readBytes(join(dir, "manifest.json"), "the manifest of the evidence");
+  const isSame = JSON.stringify(decodeManifest(manifest)) === JSON.stringify(fleet.manifest);
+  if (digestOf(manifest) !== fleet.manifestSha256 || !isSame)
     throw refused("evidence-mismatch", `${dir} is of another manifest of ${fleet.manifest.fleet}`);
   const failed = failedClaims(await verifyEvidence(dir));
   if (failed.length > 0) throw refused("evidence-mismatch", `${dir}: ${failed.join(", ")}`);

@@ -88,14 +88,12 @@ function fleetChanges(before: AnnouncedFleet | undefined, after: AnnouncedFleet)
     before.status === after.status
       ? []
       : [{ kind: "changed", text: `${fleet} is now ${statusWords(after.status)}.` }];
-  if (before.manifestSha256 !== after.manifestSha256) {
-    const found = manifestChanges(before.manifest, after.manifest);
-    changes.push(
-      ...(found.length > 0
-        ? found
-        : [{ kind: "changed" as const, text: `${fleet}: its manifest was made anew.` }]),
-    );
-  } else if (before.evidenceSha256 !== after.evidenceSha256)
+  // Whatever the hash beside it says: clients read the manifest.
+  const found = manifestChanges(before.manifest, after.manifest);
+  if (found.length > 0) changes.push(...found);
+  else if (before.manifestSha256 !== after.manifestSha256)
+    changes.push({ kind: "changed", text: `${fleet}: its manifest was made anew.` });
+  else if (before.evidenceSha256 !== after.evidenceSha256)
     changes.push({ kind: "changed", text: `${fleet}: another record of its key ceremony is named.` });
   return changes;
 }

@@ -6,9 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { auditCommand } from "../../src/cli/audit.ts";
+import { changesBetween } from "../../src/cli/bundle-changes.ts";
 import { encodePins } from "../../src/trust/pins.ts";
 import { refusalOf } from "../../src/trust/refusal.ts";
 import { decodeTrustState } from "../../src/trust/state.ts";
+import { changesOf } from "../../src/web/changes.ts";
+import type { AnnouncedFleet } from "../../src/wire/announcement.ts";
 import type { Audit } from "../../src/wire/audit.ts";
 import { paperFleet } from "../support/auditor-world.ts";
 import { type Ran, runCommand } from "../support/command.ts";
@@ -244,11 +247,14 @@ describe("the evidence", () => {
     writeFileSync(policy, lenient);
   });
 
-  async function published(change: (files: Map<string, Uint8Array>) => void): Promise<void> {
+  async function published(
+    change: (files: Map<string, Uint8Array>) => void,
+    ...later: readonly AnnouncedFleet[]
+  ): Promise<void> {
     const announced = FixtureLog.create();
     const files = new Map(paper.files);
     change(files);
-    await announced.add({ fleets: [paper.announced] });
+    for (const fleet of [paper.announced, ...later]) await announced.add({ fleets: [fleet] });
     announced.addEvidence(paper.evidenceSha256, files);
     announced.write(dir);
     writeFileSync(join(dir, "pins.json"), encodePins(announced.pins));
@@ -265,6 +271,25 @@ describe("the evidence", () => {
     expect(await judged("--evidence")).toMatchObject({
       refusals: [{ epoch: 1, reason: "evidence-mismatch" }],
     });
+  });
+
+  test("is not that of other keys under the hash of its manifest", async () => {
+    const { announced } = paper;
+    const [first, ...keys] = announced.manifest.keys;
+    const publicKey = `04${"ab".repeat(64)}`;
+    const manifest = { ...announced.manifest, keys: first ? [{ ...first, publicKey }, ...keys] : [] };
+    const swapped: AnnouncedFleet = { ...announced, manifest };
+    await published(() => undefined, swapped);
+    expect(await judged("--policy", policy)).toMatchObject({
+      holds: false,
+      refusals: [{ epoch: 2, reason: "evidence-mismatch" }],
+    });
+    // Nor do those who show what an epoch changed go by the hash.
+    const keysOf = { auditors: [], operators: [], logs: [] };
+    const of = (fleet: AnnouncedFleet) => ({ validUntil: 0, keys: keysOf, fleets: [fleet] }) as never;
+    expect(changesBetween(of(announced), of(swapped)).join()).toMatch(/changed +fleet paper/);
+    expect(changesOf(of(announced), of(swapped)).map(({ kind }) => kind)).toEqual(["removed", "added"]);
+    expect(changesOf(of(announced), of(announced)).map(({ kind }) => kind)).toEqual(["same"]);
   });
 
   test("that was changed or is gone does not match", async () => {
