@@ -69,6 +69,37 @@ export function sameCalls(
 /** As it is after a file: a transcript's objects come from JSON. */
 const plain = (args: unknown): unknown => (args === undefined ? args : JSON.parse(JSON.stringify(args)));
 
+/** They make nothing, change nothing and give nothing away, or take away what an interruption left. */
+const HARMLESS: readonly string[] = [
+  "C_OpenSession",
+  "C_CloseSession",
+  "C_Login",
+  "C_Logout",
+  "C_FindObjectsInit",
+  "C_GetAttributeValue",
+  "C_DestroyObject",
+];
+
+/** Objects without a label are numbered in the order of their use, which an interruption changes. */
+const unnumbered = ({ fn, args }: PlannedCall): string =>
+  JSON.stringify([fn, args], (_, value: unknown) =>
+    typeof value === "string" && /^o[0-9]+$/.test(value) ? "o" : value,
+  );
+
+/**
+ * Of a step that was begun more than once: the calls that succeeded and that no attempt at it has a reason to make. What
+ * goes on after an interruption looks around, destroys what is half made, and makes the calls of the plan.
+ */
+export function strangeCalls(
+  planned: readonly PlannedCall[],
+  recorded: readonly AnsweredCall[],
+): readonly PlannedCall[] {
+  const known = new Set(planned.map(unnumbered));
+  return recorded.filter(
+    (call) => call.ckr === "CKR_OK" && !HARMLESS.includes(call.fn) && !known.has(unnumbered(call)),
+  );
+}
+
 /** One line for people. */
 export function describeCall({ fn, args }: PlannedCall): string {
   const said = Object.entries(args).map(

@@ -1,7 +1,14 @@
 /** What the stations did is what the plan makes them do: its steps in order, and the calls of the dry run. */
 
 import type { CallArgs, RecordedCall } from "../../token/call-record.ts";
-import { type CallDeviation, describeDeviation, type PlannedCall, sameCalls } from "../calls.ts";
+import {
+  type CallDeviation,
+  describeCall,
+  describeDeviation,
+  type PlannedCall,
+  sameCalls,
+  strangeCalls,
+} from "../calls.ts";
 import type { EvidenceReading } from "../evidence-reading.ts";
 import type { TranscriptLine } from "../transcript-lines.ts";
 import { type ClaimRule, type Finding, judged } from "./claim.ts";
@@ -45,7 +52,10 @@ function attemptsOf(lines: readonly TranscriptLine[]): ReadonlyMap<string, reado
   return attempts;
 }
 
-/** What differs; of a step that was begun more than once it is told, and explained by that. */
+/**
+ * What differs; of a step that was begun more than once it is told, and explained by that: but an interruption explains
+ * no key that is wrapped, copied or made otherwise than by the plan.
+ */
 function deviations(evidence: EvidenceReading, station: string): readonly Finding[] {
   const planned = evidence.plannedCalls();
   const attempts = attemptsOf(evidence.transcript(station).lines);
@@ -58,6 +68,13 @@ function deviations(evidence: EvidenceReading, station: string): readonly Findin
       if (!deviation && made.length <= 1) return [];
       if (made.length <= 1)
         return [{ ok: false, station, detail: `${id}, ${describeDeviation(deviation ?? NEVER)}.` }];
+      const strange = made.flatMap((calls) => strangeCalls(expected, calls));
+      if (strange.length > 0)
+        return strange.map((call) => ({
+          ok: false,
+          station,
+          detail: `${id} was begun ${made.length} times, and no attempt at it makes this call: ${describeCall(call)}.`,
+        }));
       const calls = made.map((one) => one.length).join(" and ");
       const told = deviation ? ` It deviates: ${describeDeviation(deviation)}.` : "";
       return [

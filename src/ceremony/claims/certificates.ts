@@ -68,6 +68,14 @@ function problemsOf(
   return problems;
 }
 
+/** What is wrong with the root's key for a verifier who knows its fingerprint from elsewhere. */
+export function unexpectedRoot({ questions }: EvidenceReading, root: Uint8Array): readonly string[] {
+  const { rootFingerprint } = questions;
+  const fingerprint = sha256HexOf(root);
+  if (rootFingerprint === undefined || rootFingerprint === fingerprint) return [];
+  return [`The root's key is ${fingerprint}; ${rootFingerprint} was expected.`];
+}
+
 export const certificates: ClaimRule = {
   id: "certificates",
   title: "Each identity key has a certificate of the fleet's root, for that key and for that station",
@@ -79,18 +87,18 @@ export const certificates: ClaimRule = {
     const rootDer = fromHex(made.certificate);
     const root = parse(rootDer, ROOT);
     const issued = evidence.one("certify", ROOT).output;
-    const fingerprint = sha256HexOf(fromHex(made.publicKey));
-    const problems = [...problemsOf(evidence, ROOT, rootDer, root)];
-    const { rootFingerprint } = evidence.questions;
-    if (rootFingerprint !== undefined && rootFingerprint !== fingerprint)
-      problems.unshift(`The root's key is ${fingerprint}; ${rootFingerprint} was expected.`);
+    const problems = [
+      ...unexpectedRoot(evidence, fromHex(made.publicKey)),
+      ...problemsOf(evidence, ROOT, rootDer, root),
+    ];
     for (const { name } of evidence.members) {
       const der = issued.certificates[name];
       if (der === undefined) problems.push(`${name} has none.`);
       else problems.push(...problemsOf(evidence, name, fromHex(der), root));
       const key = evidence.keyOf(name);
       const words = issued.compared.find(({ member }) => member === name)?.words;
-      if (words !== undefined && words !== fingerprintWords(key))
+      if (words === undefined) problems.push(`Nobody compared the identity key of ${name}.`);
+      else if (words !== fingerprintWords(key))
         problems.push(`For ${name}, the words of another key were compared.`);
     }
     const compared = issued.compared.map(({ member, by }) => `${member} (${by})`).join(", ");

@@ -1,4 +1,6 @@
 /** Of ceremonies that change a fleet: what the fleet was before, and that nothing else is changed. */
+import { ROOT } from "../plan.ts";
+import { unexpectedRoot } from "./certificates.ts";
 import { type ClaimRule, judged } from "./claim.ts";
 import { destroyedKeys } from "./inventory.ts";
 
@@ -16,6 +18,8 @@ export const predecessor: ClaimRule = {
       ];
     const { reading, failed } = before;
     const problems = failed.map((claim) => `Its evidence does not hold: ${claim}.`);
+    // No certificate is made in a change: the root that somebody expects is the one that made the fleet.
+    problems.push(...unexpectedRoot(evidence, evidence.keyOf(ROOT)));
     const sha256 = reading.files.get("manifest.json")?.sha256;
     if (sha256 !== plan.predecessor?.manifest) problems.push(`Its manifest is another one: ${sha256}.`);
     const old = reading.plan;

@@ -46,13 +46,13 @@ function equalAtHolders(evidence: EvidenceReading): readonly Finding[] {
       return { ok: true, detail: "No holder of it takes part.", key };
     if (told.length !== 1 || !sameSet(told[0]?.holders ?? [], here))
       problems.push("The root compared the answers of other holders.");
-    const [finding] = judged(
-      problems.length > 0 ? [problems.join(" ")] : [],
-      `Equal answers to one nonce at ${here.join(", ")}.`,
-      {
-        key,
-      },
-    );
+    // One answer is equal to itself; whether it is the fleet's key is then the word of its token.
+    const isAlone = here.length < 2 && holders.length > 1;
+    const well = isAlone
+      ? `Only ${here.join(", ")} answered, with nobody to compare it with: that it is still the key that was brought there, its token says.`
+      : `Equal answers to one nonce at ${here.join(", ")}.`;
+    const about = { key, ...(isAlone ? { source: "library-reported" as const } : {}) };
+    const [finding] = judged(problems.length > 0 ? [problems.join(" ")] : [], well, about);
     return finding ?? { ok: false, detail: "Nothing was found.", key };
   });
 }
