@@ -4,7 +4,7 @@ import { StrongroomError, type WireCode } from "../base/errors.ts";
 const MEANING: Readonly<Record<WireCode, { readonly message: string; readonly hint?: string }>> = {
   unauthorized: {
     message: "the vault does not accept the account token",
-    hint: "sign in again; a token lives at most ten minutes and must be for this fleet",
+    hint: "sign in again; a token lives at most ten minutes by the site's clock and must be for this fleet",
   },
   "not-registered": {
     message: "nothing is registered for this account",
