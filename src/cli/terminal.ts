@@ -16,8 +16,11 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-const colour = (code: number) => (text: string) =>
-  process.stdout.isTTY && !process.env.NO_COLOR ? `\u001b[${code}m${text}\u001b[0m` : text;
+/** One answer for both streams, for what is coloured may go to either: a log of one must have no escapes in it. */
+const colours = (): boolean =>
+  process.stdout.isTTY && process.stderr.isTTY && !process.env.NO_COLOR && process.env.TERM !== "dumb";
+
+const colour = (code: number) => (text: string) => (colours() ? `\u001b[${code}m${text}\u001b[0m` : text);
 export const bold: (text: string) => string = colour(1);
 export const red: (text: string) => string = colour(31);
 export const green: (text: string) => string = colour(32);
