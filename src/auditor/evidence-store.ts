@@ -7,12 +7,12 @@ import { createReadStream, existsSync, readdirSync, readFileSync, rmSync, statSy
 import { copyFile, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
+import { makeFolder, moveFolder, writeDurably } from "../base/node/durable-file.ts";
 import { EVIDENCE_FILE, isEvidencePath } from "../ceremony/evidence-files.ts";
 import { evidencePaths } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
 import { encodeJson } from "../wire/json.ts";
 import { auditorRefused } from "./announcement-rules.ts";
-import { makeFolder, moveFolder, writeDurably } from "./durable-file.ts";
 
 /** Where a folder of evidence is. */
 export interface StoredEvidence {

@@ -1,1 +1,0 @@
-export { makeFolder, moveFolder, writeDurably } from "../base/node/durable-file.ts";
