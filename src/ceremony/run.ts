@@ -2,9 +2,10 @@
  * A ceremony from its first step to its last, or as far as people and files allow: each step that has not been taken is
  * taken at its station. The same call goes on after an interruption, for what has been done is in the directory.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { writeDurablySync } from "../base/node/durable-file.ts";
 import { requireApproved } from "./approved.ts";
 import { CeremonyFolder } from "./ceremony-folder.ts";
 import type { StationHands } from "./hands.ts";
@@ -56,13 +57,16 @@ export function isTaken(
   return action === "close" || lines.some((line) => line.kind === "done" && line.step === id);
 }
 
-/** New statements from one directory to another; those that are there stay. @throws file-failed */
+/**
+ * New statements from one directory to another; those that are there stay, so none may arrive in part.
+ * @throws file-failed
+ */
 function carry(from: string, to: string): void {
   try {
     mkdirSync(to, { recursive: true });
     for (const name of existsSync(from) ? readdirSync(from) : [])
       if (/^[0-9]{3}\.[a-z0-9.-]+\.json$/.test(name) && !existsSync(join(to, name)))
-        copyFileSync(join(from, name), join(to, name));
+        writeDurablySync(join(to, name), Uint8Array.from(readFileSync(join(from, name))));
   } catch (cause) {
     throw new StrongroomError("file-failed", `cannot bring statements from ${from} to ${to}`, { cause });
   }

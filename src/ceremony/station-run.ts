@@ -19,6 +19,7 @@ import type { Hands, StationHands } from "./hands.ts";
 import { type CeremonyPlan, membersOf, type PlannedToken, ROOT } from "./plan.ts";
 import { decodePlan } from "./plan-file.ts";
 import { loadPredecessor } from "./predecessor.ts";
+import type { StepStatement } from "./statement.ts";
 import { StationToken } from "./station-token.ts";
 import { type CeremonyStep, stepsOf } from "./steps.ts";
 import { takeStep } from "./take-step.ts";
@@ -87,15 +88,13 @@ interface Recorded {
 async function record(folder: CeremonyFolder, transcript: Transcript, what: Recorded): Promise<StepResult> {
   const { plan, planHash, step, order } = what;
   const { fleet, mode } = plan;
-  if (transcript.before.length === 0)
-    transcript.append({ kind: "start", mode, fleet, station: step.station, tool: order.tool });
   const before = loadPredecessor(folder, plan);
   const chain = { plan, planHash, files: statementsIn(folder), before: before?.earlier };
   const begun = transcript.before.findIndex((line) => line.kind === "step" && line.step === step.id);
   const isDone = transcript.before.some((line) => line.kind === "done" && line.step === step.id);
   const taken = chain.files(step.id);
   if (taken) {
-    verifyTaken(step, chain);
+    requireOwn(transcript, verifyTaken(step, chain).one(step.action, step.station));
     const sha256 = sha256HexOf(taken);
     if (!isDone && step.action !== "close") {
       transcript.append({ kind: "resumed", step: step.id, torn: transcript.torn });
@@ -108,6 +107,8 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
     throw new StrongroomError("ceremony-stopped", `${step.id} was taken, but its statement has gone`, {
       hint: `put steps/${step.id}.json back; it cannot be made again`,
     });
+  if (transcript.before.length === 0)
+    transcript.append({ kind: "start", mode, fleet, station: step.station, tool: order.tool });
   const earlier = verifyInputs(step, chain);
   if (begun >= 0 || transcript.torn > 0)
     transcript.append({ kind: "resumed", step: step.id, torn: transcript.torn });
@@ -176,6 +177,23 @@ async function record(folder: CeremonyFolder, transcript: Transcript, what: Reco
     module.observe(undefined);
     releaseModule(module);
   }
+}
+
+/**
+ * A statement of this station that came from elsewhere is none: the first ones are signed by nobody, so whoever brings
+ * files could have a station skip the erasure of its token. Only its own transcript says what it has stated.
+ * @throws evidence-invalid
+ */
+function requireOwn(
+  { before, head }: Transcript,
+  { step, transcript: { lines, head: stated } }: StepStatement,
+): void {
+  const own = lines === head.lines ? head.head : before[lines]?.prev;
+  if (own === stated) return;
+  throw new StrongroomError("evidence-invalid", `steps/${step}.json is not what this station wrote down`, {
+    hint: "do not go on with it; find out who put the file there, or bring the station's transcript back",
+    details: { step },
+  });
 }
 
 /** Each file is read once, so that what was verified is what is used. */

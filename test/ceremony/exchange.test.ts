@@ -11,7 +11,9 @@ import { verifyTaken } from "../../src/ceremony/chain.ts";
 import { failedClaims } from "../../src/ceremony/evidence-judge.ts";
 import { verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
 import { readPlan } from "../../src/ceremony/read-plan.ts";
+import { runStep } from "../../src/ceremony/station-run.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
+import { unattended } from "../../src/ceremony/unattended.ts";
 import {
   type Answer,
   officerFile,
@@ -93,6 +95,21 @@ test("the statement of another step in its place is refused", () => {
   cpSync(join(dir, "steps", second), join(dir, "steps", first));
   expect(check(dir, "root.manifest")).toMatchObject({ code: "evidence-invalid" });
 });
+
+test.each(["site-a.open", "site-a.initialise", "site-a.make-site-keys"])(
+  "a station takes no statement of its own from elsewhere: %s",
+  async (action) => {
+    const dir = station("brought", []);
+    cpSync(join(whole, "approvals"), join(dir, "approvals"), { recursive: true });
+    mkdirSync(join(dir, "transcripts"));
+    const { plan } = readPlan(join(dir, "plan.yaml"));
+    const step = stepsOf(plan).find(({ id }) => id.endsWith(action))?.id ?? "";
+    const order = { step, tool: plan.software };
+    const taken = runStep(new CeremonyFolder(dir), order, unattended("nobody"));
+    await expect(taken).rejects.toMatchObject({ code: "evidence-invalid" });
+    expect(readFileSync(join(dir, "transcripts", "site-a.jsonl"), "utf8")).toBe("");
+  },
+);
 
 test("two stations apart come to the same evidence as one", async () => {
   const pins = { root: ["officer-pin-r", "user-pin-r"], "site-a": ["officer-pin-a", "user-pin-a"] } as const;
