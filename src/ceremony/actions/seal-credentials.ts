@@ -6,7 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { combine, split } from "shamir-secret-sharing";
-import { concat, equal, fromHex, toHex, utf8, wipe } from "../../base/bytes.ts";
+import { concat, equal, framed, fromHex, toHex, utf8, wipe } from "../../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../../base/errors.ts";
 import { sha256HexOf } from "../../base/node/sha256.ts";
 import type { ActionOutputs } from "../outputs.ts";
@@ -64,32 +64,52 @@ async function handOut(
   };
 }
 
+/** What is kept from before the PIN is changed until the statement is there. */
+interface Pending {
+  /** What the statement says. After an interruption the shares in it may be all that opens the token. */
+  readonly output: ActionOutputs["seal-credentials"];
+  /** `slipCheck` of the PIN that the token had, and its salt, hex. */
+  readonly salt: string;
+  readonly old: string;
+}
+
 const PENDING = "credentials.json";
+const SLIP_BYTES = 2;
+
+/** Of a salted hash so many bits that a slip of the fingers shows, and so few that the PIN is not to be found by it. */
+function slipCheck(salt: Uint8Array, pin: Uint8Array): string {
+  return sha256HexOf(framed("strongroom/officer-pin/v1", salt, pin)).slice(0, 2 * SLIP_BYTES);
+}
 
 /**
  * @throws ceremony-stopped where nobody can say which PIN the token has; token errors
  */
 export const sealCredentials: Action<"seal-credentials"> = async (context) => {
   const { plan, step, token, folder, isResumed } = context;
-  // What was said of the shares is kept with them: after an interruption they may be all that opens the token.
   const name = `${step.station}.${PENDING}`;
-  if (isResumed && (await isSealed(context))) {
-    const said = folder.kept(name);
-    if (!said) return { soPin: "destroyed" };
+  // It is durable before C_SetPIN: without it, the token has the PIN that it had.
+  const kept = isResumed ? folder.kept(name) : undefined;
+  const pending = kept && (JSON.parse(Buffer.from(kept).toString()) as Pending);
+  if (pending && (await isSealed(context, pending))) {
     await tryShares(context);
     folder.forget(name);
-    return JSON.parse(Buffer.from(said).toString()) as ActionOutputs["seal-credentials"];
+    return pending.output;
   }
   const { credentials } = plan;
   const pin = newPin();
   const old = await token.officerPin();
   try {
-    let output: ActionOutputs["seal-credentials"] = { soPin: "destroyed" };
-    if (credentials.soPin === "split") {
-      output = await handOut(context, credentials, pin);
-      folder.keep(name, utf8(JSON.stringify(output)));
-    }
-    await token.withOfficerPin(old, (session) => session.changePin(old, pin));
+    const output =
+      credentials.soPin === "split"
+        ? await handOut(context, credentials, pin)
+        : ({ soPin: "destroyed" } as const);
+    const salt = Uint8Array.from(randomBytes(SALT_BYTES));
+    const next: Pending = { output, salt: toHex(salt), old: slipCheck(salt, old) };
+    await token.withOfficerPin(old, (session) => {
+      // Only now is `old` known to be the PIN that the token has.
+      folder.keep(name, utf8(JSON.stringify(next)));
+      session.changePin(old, pin);
+    });
     await token.withOfficerPin(pin, () => undefined);
     folder.forget(name);
     return output;
@@ -113,14 +133,24 @@ async function tryShares({ plan, step, folder, token }: ActionContext): Promise<
   }
 }
 
-/** Does the token refuse the PIN that it had? That costs one of its tries, once. */
-async function isSealed({ token, step }: ActionContext): Promise<boolean> {
+/**
+ * Does the token refuse the PIN that it had? That costs one of its tries, once. Another PIN it refuses in any case: a slip
+ * must not be taken for a PIN that is gone, and stated as such.
+ */
+async function isSealed({ token, step }: ActionContext, { salt, old: known }: Pending): Promise<boolean> {
   const old = await token.officerPin();
   try {
+    if (slipCheck(fromHex(salt), old) !== known)
+      throw new StrongroomError(
+        "ceremony-stopped",
+        `that is not the security officer's PIN that ${step.station} had before the interruption`,
+        { hint: "resume, and type that one; no try of the token was spent" },
+      );
     await token.withOfficerPin(old, () => undefined);
     return false;
   } catch (error) {
     if (isStrongroomError(error, "pin-incorrect")) return true;
+    if (isStrongroomError(error, "ceremony-stopped")) throw error;
     throw new StrongroomError(
       "ceremony-stopped",
       `nobody can say whether the security officer's PIN of ${step.station} was replaced`,
