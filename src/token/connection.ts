@@ -89,6 +89,7 @@ export class Connection {
   #session: Handle;
   /** A typed PIN is wiped by whoever asked for it, and must not be sent as what it then is. */
   #typedPinUsed = false;
+  #isForbidden = false;
 
   /** @throws module-failed, token-absent, pin-incorrect, pin-locked, pin-unavailable, token-failed */
   constructor(options: ConnectionOptions) {
@@ -142,6 +143,14 @@ export class Connection {
       throw new StrongroomError("pin-unavailable", "the token wants the PIN again", {
         hint: "run the command again",
       });
+    if (this.#isForbidden)
+      throw new StrongroomError(
+        "pin-incorrect",
+        "the token has refused the PIN before, and is not asked again",
+        {
+          hint: "put the right PIN into the pin-source file, then start again",
+        },
+      );
     this.#typedPinUsed = true;
     const { flags } = this.tokenInfo();
     if (login === "user") this.#checkPinState(flags, pin !== undefined);
@@ -153,6 +162,11 @@ export class Connection {
       // Login belongs to the process, not to the session: another session may have done it.
       if (!isCkr(error, "CKR_USER_ALREADY_LOGGED_IN")) throw error;
     }
+  }
+
+  /** Somebody else in this service was refused the PIN: a second try of it brings the token nearer to its lock. */
+  forbidLogin(): void {
+    this.#isForbidden = true;
   }
 
   /** For a token that logged us out without saying so: private objects then just seem to be gone. */

@@ -23,6 +23,8 @@ export const FRAME = {
   failed: 7,
   /** Up: the answer to a probe, or the last words before an exit; with call counts and memory. */
   report: 8,
+  /** Down: the token has refused the PIN to another worker; go on, and never log in again. */
+  forbidLogin: 9,
 } as const;
 
 /** No run is larger: the vault's requests are bounded far below. */

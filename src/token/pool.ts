@@ -267,6 +267,10 @@ class Pool implements TokenPool, WorkerListener {
     });
     if (verdict !== "stop") return;
     this.#stopped = error;
+    // Those that serve go on; but a session that they lose must not cost the PIN another try, one for each of them.
+    for (const other of this.#workers)
+      if (other.state === "opening") other.kill();
+      else if (other !== worker && other.state === "ready") other.forbidLogin();
     this.#observer.event?.("token-stopped", { code: error.code, message: error.message });
     this.#wake();
   }

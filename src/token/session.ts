@@ -111,6 +111,10 @@ export class TokenSession {
   login(): void {
     this.#connection.login();
   }
+  /** From now on a login that is needed again fails, and the token is not asked. */
+  forbidLogin(): void {
+    this.#connection.forbidLogin();
+  }
   /** Looks every key up again when it is next used. */
   forgetKeys(): void {
     this.#handles.clear();

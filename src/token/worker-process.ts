@@ -104,6 +104,10 @@ export class WorkerProcess {
     this.probing = true;
     this.#frame(FRAME.probe);
   }
+  /** What it is logged in for it may go on doing. */
+  forbidLogin(): void {
+    this.#frame(FRAME.forbidLogin);
+  }
   /** Asks for a clean exit. */
   close(): void {
     if (this.state === "gone") return;

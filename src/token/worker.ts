@@ -66,6 +66,9 @@ class Worker {
       case FRAME.probe:
         this.#probe();
         break;
+      case FRAME.forbidLogin:
+        this.#session?.forbidLogin();
+        break;
       default:
         this.#report();
         this.#done = true;

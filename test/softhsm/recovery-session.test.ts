@@ -67,6 +67,16 @@ test("a silent logout is followed by one login", () => {
   expect(calls("C_Login")).toBe(1);
 });
 
+test("a PIN that the token refused to another worker is not tried here", () => {
+  session.forbidLogin();
+  expect(codeOf(() => runner.run(work))).toBe("no error");
+  const other = behind.C_OpenSession(slot, 4);
+  behind.C_Logout(other);
+  expect(codeOf(() => runner.run(work))).toBe("pin-incorrect");
+  expect(runner.verdict).toBe("recycle");
+  expect(calls("C_Login")).toBe(0);
+});
+
 test("a key that was replaced is found again", () => {
   const [old] = session.find({ LABEL: "driver/record", TOKEN: true });
   if (!old) throw new Error("no key");
