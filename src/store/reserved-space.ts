@@ -51,13 +51,16 @@ export function reservedSpace(
   let measuring: Promise<void> | undefined;
 
   async function measure(): Promise<void> {
-    const { pageSize, lastPage } = usage();
-    const perWrite = PAGES_PER_WRITE * pageSize;
-    const coverage = (size: number): number =>
-      Math.floor((size - (lastPage + 1 + SLACK_PAGES) * pageSize) / perWrite) - inFlight;
+    // Asked anew each time: while the file is lengthened, writes settle, and what they took is no longer in flight.
+    const coverage = (size: number): number => {
+      const { pageSize, lastPage } = usage();
+      return Math.floor((size / pageSize - (lastPage + 1 + SLACK_PAGES)) / PAGES_PER_WRITE) - inFlight;
+    };
     let { size } = await file.stat();
     if (coverage(size) < WORTH_MEASURING) {
-      const more = Math.min(64 * MIB, Math.max(MIB, size >> 4)) + inFlight * perWrite;
+      const more =
+        Math.min(64 * MIB, Math.max(MIB, Math.floor(size / 16))) +
+        inFlight * PAGES_PER_WRITE * usage().pageSize;
       const target = Math.ceil((size + more) / MIB) * MIB;
       try {
         size = await lengthen(size, target);
