@@ -245,6 +245,27 @@ describe("moving shards", () => {
     await partial.close();
   });
 
+  test("an import that was cut short while it closed the shards takes none for empty that it had not reached", async () => {
+    const store = section("/strongroom/reached/", 1, WHOLE);
+    const source = await open(store);
+    await fill(source, 5, 0x10);
+    const file = newFile();
+    const config = configFile(store);
+    await run("export", "--config", config, "--shards", "00-ff", "--out", file);
+    const { content } = JSON.parse(readFileSync(file, "utf8").trim().split("\n").at(-1) ?? "");
+    await two.etcdctl(["put", "/strongroom/reached/fences/10", `import ${content}`]);
+    const live = await open(section("/strongroom/reached/", 2, { "00-ff": "new" }));
+    const [used] = await fill(live, 1, 0xf0);
+    await expect(run("import", "--config", config, "--cluster", "new", "--in", file)).rejects.toMatchObject({
+      code: "conflict",
+    });
+    const { clusters } = JSON.parse(await run("status", "--config", config, "--json"));
+    expect(clusters[1]).toMatchObject({ name: "new", records: 1 });
+    expect(used).toBeDefined();
+    await source.close();
+    await live.close();
+  });
+
   test("a fence is set and lifted by hand", async () => {
     const store = section("/strongroom/fence/", 1, WHOLE);
     const site = await open(store);
