@@ -254,6 +254,39 @@ const FALSE: readonly (readonly [string, Falsehoods, readonly ClaimId[]])[] = [
     ["certificates"],
   ],
   [
+    "an identity key that nobody compared before it was certified",
+    says("certify", "root", (output) => ({
+      ...output,
+      compared: output.compared.filter(({ member }) => member !== "site-b"),
+    })),
+    ["certificates"],
+  ],
+  [
+    "a key wrapped for a stranger in a step that was interrupted and begun again",
+    {
+      lines: (lines, step) =>
+        step.id.endsWith("site-a.export")
+          ? [
+              ...lines,
+              {
+                kind: "call",
+                fn: "C_WrapKey",
+                args: {
+                  mechanism: "CKM_RSA_PKCS_OAEP",
+                  wrapping: "eve",
+                  key: "strongroom/demo/record/original",
+                },
+                ckr: "CKR_OK",
+                ms: 1,
+              },
+              { kind: "resumed", step: step.id, torn: 0 },
+              ...lines,
+            ]
+          : lines,
+    },
+    ["transcript-follows-plan"],
+  ],
+  [
     "a swapped certificate's file",
     {
       files: (files) => {
@@ -429,6 +462,22 @@ describe("one false thing", () => {
   });
 });
 
+test.each([
+  ["SoftHSM project", "SoftHSM v2"],
+  ["Mozilla Foundation", "NSS 3"],
+  ["IBM", "Soft"],
+])("a software token is none of the devices of production, whatever its profile: %s %s", async (...words) => {
+  const [manufacturer, model] = words;
+  const soft = says("open", "site-a", (output) => ({
+    ...output,
+    token: { ...output.token, manufacturer, model },
+  }));
+  expect(await contradicted(soft)).toEqual(["mode"]);
+  const accepted = { ...plan, softwareTokensAccepted: "A test." };
+  const own = await new PaperOutputs(accepted).prepare();
+  expect(failedClaims(read(await paperCeremony(accepted, officers, own, soft)))).toEqual([]);
+});
+
 test("an attestation of a vendor that nobody knows is carried, and vouches for nothing", async () => {
   const file = utf8("opaque");
   const files = await paperCeremony(plan, officers, outputs, {
@@ -521,6 +570,7 @@ describe("a change of the fleet", () => {
     falsehoods: Falsehoods = {},
     change: Partial<CeremonyPlan> = {},
     failedBefore: readonly ClaimId[] = [],
+    questions: EvidenceQuestions = {},
   ) {
     const before = await paperCeremony(plan, officers, outputs);
     const manifest = hash(before.get("manifest.json"));
@@ -531,7 +581,8 @@ describe("a change of the fleet", () => {
       reading: new EvidenceReading(asEvidence(before), { plannedCalls: NO_CALLS }),
       failed: failedBefore,
     };
-    return checkClaims(new EvidenceReading(asEvidence(files), { predecessor, plannedCalls: NO_CALLS }));
+    const context = { predecessor, plannedCalls: NO_CALLS, questions };
+    return checkClaims(new EvidenceReading(asEvidence(files), context));
   }
   const failed = (claims: Awaited<ReturnType<typeof changed>>) =>
     failedClaims(claims.filter(({ detail }) => !detail.startsWith("Not checked")));
@@ -551,6 +602,23 @@ describe("a change of the fleet", () => {
 
   test("evidence before that does not hold", async () => {
     expect(failed(await changed(replacement, {}, {}, ["holders"]))).toEqual(["predecessor"]);
+  });
+
+  test.each([
+    ["a spare takes a site's place", replacement],
+    ["a site leaves", retirement],
+  ] as const)("%s: another root was expected", async (_name, make) => {
+    const rootFingerprint = "00".repeat(32);
+    expect(failed(await changed(make, {}, {}, [], { rootFingerprint }))).toEqual(["predecessor"]);
+    const own = sha256HexOf(outputs.keys.root.publicKey);
+    expect(failed(await changed(make, {}, {}, [], { rootFingerprint: own }))).toEqual([]);
+  });
+
+  test("a spare that answers alone proves nothing of what others hold", async () => {
+    const claims = await changed(replacement);
+    const record = claims.find(({ id, key }) => id === "holders" && key === "record");
+    expect(record).toMatchObject({ ok: true, source: "library-reported" });
+    expect(record?.detail).toContain("nobody to compare");
   });
 
   test("another manifest before", async () => {

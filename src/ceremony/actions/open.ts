@@ -1,6 +1,6 @@
 /** Tool, module and token as they are found, before anything is done to them. */
 import { StrongroomError } from "../../base/errors.ts";
-import { SOFTWARE } from "../../keys/software-tokens.ts";
+import { isSoftware } from "../../keys/software-tokens.ts";
 import type { Action } from "./context.ts";
 
 /** @throws ceremony-stopped for another program or token than the plan's; token-unsuitable for software in production */
@@ -18,7 +18,7 @@ export const open: Action<"open"> = async ({ plan, step, planned, token, folder,
         hint: `the plan wants ${planned.serial}; connect that one`,
       },
     );
-  const software = SOFTWARE.includes(token.profile.name);
+  const software = isSoftware(token.profile.name, found);
   if (software && plan.mode === "production" && plan.softwareTokensAccepted === undefined)
     throw new StrongroomError("token-unsuitable", `the token of ${step.station} is software`, {
       hint: "a production plan has to accept that in words: softwareTokensAccepted",

@@ -1,5 +1,5 @@
 /** A rehearsal is a rehearsal everywhere, and production is no rehearsal: not in its words, not in its tokens. */
-import { SOFTWARE } from "../../keys/software-tokens.ts";
+import { isSoftware } from "../../keys/software-tokens.ts";
 import { EVIDENCE_FILE } from "../evidence-files.ts";
 import { openEvidence } from "../evidence-statement.ts";
 import { type ClaimRule, judged } from "./claim.ts";
@@ -25,7 +25,7 @@ export const mode: ClaimRule = {
       require(EVIDENCE_FILE, openEvidence(evidence.bytes(EVIDENCE_FILE)).statement.predicate.mode);
     const soft = evidence
       .all("open")
-      .filter(({ output }) => output.software || SOFTWARE.includes(output.profile))
+      .filter(({ output }) => output.software || isSoftware(output.profile, output.token))
       .map(({ station }) => station);
     const accepted = plan.softwareTokensAccepted;
     if (plan.mode === "production" && soft.length > 0 && accepted === undefined)
