@@ -1,7 +1,7 @@
 /** `strongroom serve --check`: everything that start-up needs, tried once and put back. */
 import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
 import { openLmdbStore } from "../store/lmdb-store.ts";
-import { openStore } from "../store/open-store.ts";
+import { openStore, willBeNew } from "../store/open-store.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import { openBundles } from "./bundles.ts";
 import type { ServiceConfig } from "./config-schema.ts";
@@ -65,10 +65,13 @@ async function checkBundles({ bundles: directory = "", pins = "", fleet }: Servi
 export async function checkService(config: ServiceConfig): Promise<readonly CheckResult[]> {
   const site = await readSite(config);
   const { guard } = config;
+  const isNew = willBeNew(config.store);
   return [
     { part: "manifest", detail: `fleet ${config.fleet}, site ${config.site}` },
     await attempt("token", "has the manifest's keys", () => checkToken(config, site)),
-    await attempt("store", "takes writes", () => checkWrites(openStore(config.store, config.site))),
+    await attempt("store", isNew ? "takes writes; is new, without records" : "takes writes", () =>
+      checkWrites(openStore(config.store, config.site)),
+    ),
     ...(config.bundles === undefined
       ? []
       : [await attempt("bundles", "are genuine", () => checkBundles(config))]),

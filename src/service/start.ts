@@ -7,7 +7,7 @@ import { Opened } from "../base/opened.ts";
 import { keyId } from "../crypto/key-id.ts";
 import { randomBytes } from "../crypto/node/random.ts";
 import { vaultKeys } from "../keys/roles.ts";
-import { openStore } from "../store/open-store.ts";
+import { openStore, willBeNew } from "../store/open-store.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import { startTokenPool, type TokenPool } from "../token/pool.ts";
 import { type AccountVerifier, createAccountVerifier } from "../vault/account-token.ts";
@@ -161,7 +161,9 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
   try {
     const bundles = await openShelf(config, site, log, metrics);
     opened.add(() => bundles?.close());
+    const isNew = willBeNew(config.store);
     const rawStore = await openStore(config.store, config.site);
+    if (isNew) log.event("warn", "the store is new: it has no records");
     opened.add(() => rawStore.close());
     const store = metrics.observeStore(rawStore);
     const pool = openToken(config, site, metrics, log);

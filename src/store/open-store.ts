@@ -1,5 +1,6 @@
 /** How a configuration becomes a store. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { Cluster } from "./etcd/cluster.ts";
@@ -54,6 +55,14 @@ export function openCluster(config: EtcdConfig, clusterName: string, site: strin
 
 export function storeKeys(config: EtcdConfig): Keyspace {
   return keyspace(config.prefix);
+}
+
+/** Whether opening will begin an empty store: as it should once, and never again, as where a disk was not mounted. */
+export function willBeNew(config: StoreConfig): boolean {
+  return (
+    config.etcd === undefined &&
+    !statSync(join(config.lmdb.path, "data.mdb"), { throwIfNoEntry: false })?.size
+  );
 }
 
 /**

@@ -155,9 +155,12 @@ describe("what cannot work is refused at the start, with what to do", () => {
 
 describe("--check", () => {
   test("everything in order: exit 0, and nothing keeps running", async () => {
-    const { code, stderr } = await serve(await site(), "--check");
-    expect(stderr).toMatch(/manifest +ok.*token +ok.*store +ok/s);
+    const made = await site();
+    const { code, stderr } = await serve(made, "--check");
+    expect(stderr).toMatch(/manifest +ok.*token +ok.*store +ok +takes writes; is new/s);
     expect(code).toBe(0);
+    // A disk that was not mounted looks like a site's first start, and must not pass unnoticed.
+    expect((await serve(made, "--check")).stderr).toMatch(/store +ok +takes writes$/m);
   });
 
   test("no token: exit 1, and the rest is checked all the same", async () => {
