@@ -41,7 +41,7 @@ const OPTIONS: ChannelOptions = {
   "grpc.max_receive_message_length": 32 * 2 ** 20,
 };
 
-/** gRPC waits for ever for a member that takes the connection and then says nothing: a host that froze, or lost its power. */
+/** gRPC waits for ever for a member that takes the connection and then says nothing: a host that froze or lost power. */
 const HANDSHAKE_MS = 5_000;
 
 function withinTime(secure: ChannelCredentials): ChannelCredentials {
