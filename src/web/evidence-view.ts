@@ -120,7 +120,8 @@ export function evidenceView(
   const isOf =
     fleet !== undefined &&
     fleet.evidenceSha256 === judged.evidenceSha256 &&
-    fleet.manifestSha256 === judged.manifestSha256;
+    fleet.manifestSha256 === judged.manifestSha256 &&
+    JSON.stringify(fleet.manifest) === JSON.stringify(judged.manifest);
   return h(
     "section",
     { class: "evidence", "aria-label": "Evidence of a key ceremony" },

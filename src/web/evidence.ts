@@ -22,6 +22,7 @@ import { openEvidence } from "../ceremony/evidence-statement.ts";
 import type { CeremonyPlan } from "../ceremony/plan.ts";
 import { decodePlan } from "../ceremony/plan-file.ts";
 import { reportHtml } from "../ceremony/report.ts";
+import { decodeManifest, type Manifest } from "../wire/manifest.ts";
 
 /** A file somewhere in what was dropped. */
 export interface FoundFile {
@@ -40,6 +41,8 @@ export interface JudgedEvidence {
   readonly evidenceSha256: string | undefined;
   /** SHA-256 of the manifest's file, hex. */
   readonly manifestSha256: string | undefined;
+  /** What the file says: an announcement names its hash, and carries a manifest of its own that clients read. */
+  readonly manifest: Manifest | undefined;
 }
 
 /** What lies at the top of evidence. */
@@ -118,6 +121,17 @@ function signedHash(files: EvidenceFiles): string | undefined {
   }
 }
 
+function manifestIn(files: EvidenceFiles): Manifest | undefined {
+  const bytes = files.get("manifest.json")?.bytes;
+  if (!bytes) return undefined;
+  try {
+    return decodeManifest(bytes);
+  } catch (error) {
+    if (isStrongroomError(error)) return undefined;
+    throw error;
+  }
+}
+
 async function judgeFolder(
   folders: Folders,
   folder: string,
@@ -133,6 +147,7 @@ async function judgeFolder(
     report: reportHtml(reading, claims),
     evidenceSha256: signedHash(source.files),
     manifestSha256: source.files.get("manifest.json")?.sha256,
+    manifest: manifestIn(source.files),
   };
 }
 

@@ -215,6 +215,16 @@ async function droppedEvidence(page: BrowserPage): Promise<void> {
   await dropPath(page, changed);
   await expectRefusal(page, "#checked", "evidence-mismatch");
   expect(await textOf(page, "#checked .terms")).toContain("transcript-intact");
+  // Of a fleet that is announced under its hashes, with a key of somebody else.
+  const swapped = await FixtureLog.of(1);
+  const [first, ...rest] = rehearsed.manifest.keys;
+  const publicKey = `04${"ab".repeat(64)}`;
+  const manifest = { ...rehearsed.manifest, keys: first ? [{ ...first, publicKey }, ...rest] : [] };
+  await swapped.add({ fleets: [{ ...rehearsed, manifest }] });
+  await forget(page);
+  await open(page, swapped);
+  await dropPath(page, evidenceDir);
+  await expectRefusal(page, "#checked", "evidence-mismatch");
   // Of a fleet that nobody announced.
   const other = await FixtureLog.of(1);
   await forget(page);
