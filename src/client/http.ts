@@ -44,7 +44,7 @@ export async function postSealed(
       // Not "error": with it undici fails at repeating a request that was answered with 421 (misdirected request).
       redirect: "manual",
       credentials: "omit",
-      cache: "no-store",
+      // No cache mode: no answer is ever stored, and with one Chromium asks a preflight before each request.
       signal: AbortSignal.timeout(timeoutMs),
     });
     const answer = await readLimited(response, MAX_ANSWER_BYTES);
