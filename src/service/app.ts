@@ -9,6 +9,7 @@ import type { RequestListener } from "node:http";
 import type { Express } from "express";
 import type { BundleShelf } from "./bundles.ts";
 import type { TrustsProxy } from "./client-address.ts";
+import type { VaultOrigins } from "./cross-origin.ts";
 import { addFleetPages } from "./fleet-pages.ts";
 import type { FleetView } from "./fleet-parts.ts";
 import type { ServiceLog } from "./log.ts";
@@ -33,6 +34,8 @@ export interface AppOptions {
   readonly log: ServiceLog;
   readonly limiter: RateLimiter;
   readonly trusts: TrustsProxy | undefined;
+  /** Whose pages may use the vault. */
+  readonly origins: VaultOrigins;
   /** Whether /healthz, /readyz and /metrics have a listener of their own. */
   readonly separateOperations: boolean;
 }
@@ -53,10 +56,16 @@ const addOperations: AddRoutes = (app, options) => {
     .all(wrongMethod(READ));
 };
 
-const addVault: AddRoutes = (app, { vault }) => {
+const addVault: AddRoutes = (app, options) => {
+  const { vault, origins } = options;
   app
     .route(VAULT_PATH)
-    .post((request, response) => vault.handle(request, response))
+    .post((request, response) => {
+      origins.allow(request, response);
+      return vault.handle(request, response);
+    })
+    // Not limited: what is refused here looks like a site that is down, and refusing costs as much as answering.
+    .options(page("other", options), origins.preflight)
     .all(wrongMethod("POST"));
 };
 
@@ -84,14 +93,16 @@ export function createApps(options: AppOptions): {
   readonly site: RequestListener;
   readonly operations: RequestListener | undefined;
 } {
-  const { vault, sites, separateOperations } = options;
+  const { vault, sites, origins, separateOperations } = options;
   const app = separateOperations
     ? build(options, addVault, addSites, addFleetPages, addRefusals)
     : build(options, addVault, addSites, addFleetPages, addOperations, addRefusals);
   return {
     site: (request, response) => {
-      if (request.url === VAULT_PATH && request.method === "POST") void vault.handle(request, response);
-      else if (request.url === SITE_PATH && request.method === "POST" && sites)
+      if (request.url === VAULT_PATH && request.method === "POST") {
+        origins.allow(request, response);
+        void vault.handle(request, response);
+      } else if (request.url === SITE_PATH && request.method === "POST" && sites)
         void sites.handle(request, response);
       else app(request, response);
     },

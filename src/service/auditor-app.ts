@@ -4,6 +4,7 @@ import type { Express } from "express";
 import { logFiles, PAGE_POLICY, pageFiles } from "./auditor-files.ts";
 import { addReads, type Namespaces } from "./auditor-reads.ts";
 import { addWrites } from "./auditor-writes.ts";
+import { anyOrigin } from "./cross-origin.ts";
 import { addSigningPages, type SigningAppOptions } from "./operations-pages.ts";
 import { answerError, limited, newApp, noSuchPage, page } from "./pages.ts";
 
@@ -18,13 +19,13 @@ interface AuditorAppOptions extends SigningAppOptions {
 type AddRoutes = (app: Express, options: AuditorAppOptions) => void;
 
 const addAudits: AddRoutes = (app, options) => {
-  app.use(["/info", "/namespaces"], page("audit", options), limited(options));
+  app.use(["/info", "/namespaces"], page("audit", options), anyOrigin, limited(options));
   addWrites(app, options.namespaces, options.admit, options.count);
   addReads(app, options.namespaces);
 };
 
 const addFiles: AddRoutes = (app, options) => {
-  app.use("/log", page("log", options), limited(options), logFiles(options.logDir), noSuchPage);
+  app.use("/log", page("log", options), anyOrigin, limited(options), logFiles(options.logDir), noSuchPage);
   const files = pageFiles();
   if (files) app.use(page("other", options), limited(options), files);
 };

@@ -37,9 +37,6 @@ function contentType(path: string): string {
 function logHeaders(response: Response, path: string): void {
   response.setHeader("content-type", contentType(path));
   response.setHeader("cache-control", CHANGING.includes(basename(path)) ? ASK_EACH_TIME : FOR_EVER);
-  // Public, and meant to be compared by others' pages too.
-  response.setHeader("access-control-allow-origin", "*");
-  response.setHeader("cross-origin-resource-policy", "cross-origin");
   response.setHeader("content-security-policy", "sandbox; default-src 'none'");
 }
 

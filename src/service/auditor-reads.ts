@@ -84,7 +84,7 @@ export function addReads(app: Express, namespaces: Namespaces): void {
       .route(path)
       .get((request: Request, response: Response) => {
         const body = answer(request);
-        response.set({ "cache-control": "public, no-cache", "access-control-allow-origin": "*" }).json(body);
+        response.set("cache-control", "public, no-cache").json(body);
       })
       .all(wrongMethod(READ));
   };

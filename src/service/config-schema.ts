@@ -9,6 +9,7 @@ import { configuredUri } from "../token/uri-schema.ts";
 import { schemaKeys } from "../token/yaml-config.ts";
 import { ISSUER_ALGORITHMS, type IssuerConfig } from "../vault/issuer-keys.ts";
 import { LONGEST_REQUEST_BYTES, MAX_REQUEST_BYTES } from "../wire/limits.ts";
+import type { BrowserOrigins } from "./cross-origin.ts";
 
 export interface Listen {
   readonly host: string;
@@ -60,6 +61,8 @@ export interface ServiceConfig {
   readonly limits: ServiceLimits;
   /** Whose X-Forwarded-For is believed: nobody's, that of so many hops, or that of these addresses. */
   readonly trustProxy: false | number | readonly string[];
+  /** Whose pages may use the vault in a browser. */
+  readonly browserOrigins: BrowserOrigins;
   readonly log: { readonly level: "debug" | "info" | "warn" | "error" };
   readonly drain: {
     /** How long /readyz is red before the site stops accepting. */
@@ -123,6 +126,13 @@ function isAddressRange(text: string): boolean {
   const family = isIP(address);
   if (family === 0 || rest.length > 0) return false;
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
+
+/** As a browser writes it, for it is compared as it is; apps in a web view have schemes of their own. */
+function isOrigin(text: string): boolean {
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[a-z0-9.:[\]-]+$/.test(text) || !URL.canParse(text)) return false;
+  const { protocol, origin } = new URL(text);
+  return !["https:", "http:"].includes(protocol) || origin === text;
 }
 
 /** The whole file. Private to the service: everything else sees {@link ServiceConfig}. */
@@ -193,6 +203,10 @@ const schema = z.strictObject({
     ])
     .default(false)
     .describe("write false, the number of proxies in front, or a list of their addresses"),
+  browserOrigins: z
+    .union([z.literal("*"), z.array(z.string().max(253).refine(isOrigin)).max(256)])
+    .default("*")
+    .describe('write "*", or a list of origins: scheme, host and port, e.g. ["https://app.example"]'),
   log: z
     .strictObject({
       level: z

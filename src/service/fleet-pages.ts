@@ -7,6 +7,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { sha256HexOf } from "../base/node/sha256.ts";
 import type { BundleShelf } from "./bundles.ts";
 import type { TrustsProxy } from "./client-address.ts";
+import { anyOrigin } from "./cross-origin.ts";
 import type { ServiceLog } from "./log.ts";
 import type { ServiceMetrics } from "./metrics.ts";
 import { limited, page, READ, wrongMethod } from "./pages.ts";
@@ -60,7 +61,12 @@ export function addFleetPages(app: Express, options: FleetPagesOptions): void {
   const { bundles } = options;
   const manifest = documentOf(options.manifestBytes);
   let newest: (Document & { readonly bytes: Uint8Array }) | undefined;
-  app.all(["/v1/manifest", "/v1/fleet", "/v1/fleet/:epoch"], page("fleet", options), limited(options));
+  app.all(
+    ["/v1/manifest", "/v1/fleet", "/v1/fleet/:epoch"],
+    page("fleet", options),
+    anyOrigin,
+    limited(options),
+  );
   app
     .route("/v1/manifest")
     .get((request, response) => sendDocument(request, response, manifest, FRESH))

@@ -16,6 +16,7 @@ import { createApps } from "./app.ts";
 import { type BundleShelf, openBundles } from "./bundles.ts";
 import { trustedProxies } from "./client-address.ts";
 import type { ServiceConfig } from "./config-schema.ts";
+import { vaultOrigins } from "./cross-origin.ts";
 import { closingWhile, drain, type Phase } from "./drain.ts";
 import { type FleetParts, openFleetParts } from "./fleet-parts.ts";
 import { proveKeys } from "./key-proof.ts";
@@ -225,6 +226,7 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
       log,
       limiter,
       trusts,
+      origins: vaultOrigins(config.browserOrigins),
       separateOperations: config.operations !== undefined,
     });
     const listener = await listen(config.listen, config.limits, closingWhile(phase, apps.site));

@@ -65,8 +65,10 @@ describe("the example", () => {
     const { operations, ...rest } = loadServiceConfig(file);
     expect(operations).toEqual({ host: "127.0.0.1", port: 8441 });
     // Paths differ, for the copy is in another directory.
-    const { fleet, site, listen, token, policy, limits, trustProxy, log, drain } = loadServiceConfig(EXAMPLE);
+    const { fleet, site, listen, token, policy, limits, trustProxy, browserOrigins, log, drain } =
+      loadServiceConfig(EXAMPLE);
     expect(rest).toMatchObject({ fleet, site, listen, token, policy, limits, trustProxy, log, drain });
+    expect(rest.browserOrigins).toBe(browserOrigins);
   });
 });
 
@@ -174,4 +176,36 @@ test("a key is found again when what it names turns out wrong", () => {
 test.each([[1], [["10.0.0.0/8", "::1", "loopback"]]])("trustProxy: %j", (value) => {
   writeFileSync(file, changed("# trustProxy: false", `trustProxy: ${JSON.stringify(value)}`).text);
   expect(loadServiceConfig(file).trustProxy).toEqual(value);
+});
+
+describe("browserOrigins", () => {
+  const withOrigins = (value: unknown): string =>
+    changed('# browserOrigins: "*"', `browserOrigins: ${JSON.stringify(value)}`).text;
+
+  test.each([
+    ["*"],
+    [[]],
+    [["https://app.example", "http://localhost:5173", "https://[::1]:8443", "capacitor://localhost"]],
+  ])("%j", (value) => {
+    writeFileSync(file, withOrigins(value));
+    expect(loadServiceConfig(file).browserOrigins).toEqual(value);
+  });
+
+  // Browsers write origins in one way, and what they write is compared.
+  test.each([
+    ["app.example"],
+    ["https://app.example/"],
+    ["https://app.example/page"],
+    ["https://App.example"],
+    ["https://app.example:443"],
+    ["https://*.app.example"],
+    ["https://user@app.example"],
+    ["file://"],
+    ["null"],
+    ["*"],
+  ])("no origin in a list: %s", (origin) => {
+    expect(problems(withOrigins([origin]))).toEqual([
+      expect.stringMatching(/browserOrigins.*list of origins/),
+    ]);
+  });
 });
