@@ -196,7 +196,8 @@ describe.each(UNITS)("the unit $name", ({ name, config, command, pin }) => {
 
   test("starts what is built, and leaves configuration mistakes alone", () => {
     const [, program = "", started] =
-      /^\/usr\/bin\/node (?:--\S+ )*\/opt\/strongroom\/dist\/(\S+)\.js (.*)$/.exec(setting("ExecStart")) ?? [];
+      /^\/usr\/bin\/node (?:--\S+ )*\/opt\/strongroom\/dist\/(\S+)\.js (.*)$/.exec(setting("ExecStart")) ??
+      [];
     expect(existsSync(`src/${program}.ts`)).toBe(true);
     expect(started).toBe(command);
     expect(setting("RestartPreventExitStatus")).toBe("2");
