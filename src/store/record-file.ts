@@ -260,7 +260,7 @@ async function verify(
       const { format } = parse(line, anyHeader);
       if (format !== FORMAT)
         throw new StrongroomError(
-          "file-failed",
+          "decode-failed",
           `the file has format ${JSON.stringify(format)}, not ${FORMAT}`,
           {
             hint: "import it with the version of strongroom that wrote it",

@@ -243,7 +243,7 @@ test("the file of exported records is as it was always written", async () => {
 
   writeFileSync(path, readFileSync(path, "utf8").replace("strongroom-records/v1", "strongroom-records/v2"));
   await expect(openRecordFile(path)).rejects.toMatchObject({
-    code: "file-failed",
+    code: "decode-failed",
     message: expect.stringContaining("strongroom-records/v2"),
     hint: expect.stringContaining("version"),
   });
