@@ -16,7 +16,7 @@ import { MAX_ANNOUNCEMENT_BYTES } from "../wire/announcement.ts";
 import { decodeBundle, logEntry, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
 import type { AuditorConfig, NamespaceConfig } from "./config.ts";
 import { logKeyOf } from "./namespace-keys.ts";
-import { publicDirOf } from "./places.ts";
+import { CHANGING_FILES, CHECKPOINT_FILE, INDEX_FILE, POLICY_FILE, publicDirOf } from "./places.ts";
 
 export interface ExportedNamespace {
   readonly namespace: string;
@@ -25,9 +25,8 @@ export interface ExportedNamespace {
   readonly copied: number;
 }
 
-const CHECKPOINT = "checkpoint";
-const INDEX = "index.json";
 const MAX_CHECKPOINT_BYTES = 64 * 1024;
+const MAX_POLICY_BYTES = 1 << 20;
 
 function refuse(message: string, hint?: string): StrongroomError {
   return new StrongroomError("auditor-refused", message, hint === undefined ? {} : { hint });
@@ -85,12 +84,12 @@ async function exportNamespace(
   config: NamespaceConfig,
 ): Promise<ExportedNamespace> {
   // Read first: what is published after it is not waited for, what is before it is all there.
-  const note = await readIfThere(join(from, CHECKPOINT), MAX_CHECKPOINT_BYTES);
-  const index = await readIfThere(join(from, INDEX), MAX_CHECKPOINT_BYTES);
+  const note = await readIfThere(join(from, CHECKPOINT_FILE), MAX_CHECKPOINT_BYTES);
+  const index = await readIfThere(join(from, INDEX_FILE), MAX_CHECKPOINT_BYTES);
   if (!index) throw refuse(`the log of ${config.name} is not there yet`, "start the auditor once");
   const checkpoint = note && checkpointIn(note, config);
   const epochs = checkpoint?.size ?? 0;
-  const old = await readIfThere(join(to, CHECKPOINT), MAX_CHECKPOINT_BYTES);
+  const old = await readIfThere(join(to, CHECKPOINT_FILE), MAX_CHECKPOINT_BYTES);
   if (old && checkpointIn(old, config).size > epochs)
     throw refuse(
       `the mirror of ${config.name} is ahead of this directory`,
@@ -98,12 +97,14 @@ async function exportNamespace(
     );
   let copied = 0;
   for (const path of filesBelow(from)) {
-    if (path === CHECKPOINT || path === INDEX || isLater(path, epochs)) continue;
+    if (CHANGING_FILES.includes(path) || isLater(path, epochs)) continue;
     if (await copyUnchanging(join(from, path), join(to, path))) copied++;
   }
   if (checkpoint) await requireWhole(to, checkpoint);
-  await writeDurably(join(to, INDEX), index);
-  if (note) await writeDurably(join(to, CHECKPOINT), note);
+  const policy = await readIfThere(join(from, POLICY_FILE), MAX_POLICY_BYTES);
+  if (policy) await writeDurably(join(to, POLICY_FILE), policy);
+  await writeDurably(join(to, INDEX_FILE), index);
+  if (note) await writeDurably(join(to, CHECKPOINT_FILE), note);
   return { namespace: config.name, epochs, copied };
 }
 

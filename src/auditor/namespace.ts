@@ -37,6 +37,7 @@ import { Audits, type SignedAudit } from "./audits.ts";
 import type { NamespaceConfig } from "./config.ts";
 import type { CheckEvidence, EvidenceOrder } from "./evidence-process.ts";
 import { EvidenceStore } from "./evidence-store.ts";
+import { INDEX_FILE, POLICY_FILE } from "./places.ts";
 import type { AuditPolicy } from "./policy.ts";
 import type { Signer } from "./signer.ts";
 
@@ -320,7 +321,7 @@ export class AuditedNamespace {
     const newest = epochs > 0 ? await this.bundleOf(epochs) : undefined;
     const { announcement } = newest ? await this.#announcements.get(newest.audit.digest) : {};
     await writeDurably(
-      join(publicDir, "index.json"),
+      join(publicDir, INDEX_FILE),
       encodeJson({
         type: "strongroom/log-index/v1",
         namespace: config.name,
@@ -348,6 +349,8 @@ export class AuditedNamespace {
         `the log of ${this.config.name} has ${logged} entries, and ${last} epochs are signed`,
         { details: { reason: "log-behind" }, hint: "the parts of the data directory are of different times" },
       );
+    const { policy, publicDir } = this.#parts;
+    await writeDurably(join(publicDir, POLICY_FILE), encodeJson(policy));
     const unpublished =
       signed && existsSync(this.#countersignaturePath(last)) && !existsSync(this.#bundlePath(last));
     try {

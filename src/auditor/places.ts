@@ -10,3 +10,11 @@ export function publicDirOf(dir: string, namespace: string): string {
 export function stateDirOf(dir: string, namespace: string): string {
   return join(dir, "state", namespace);
 }
+
+export const CHECKPOINT_FILE = "checkpoint";
+export const INDEX_FILE = "index.json";
+/** What the auditor asks before it signs, as it applies it now; `strongroom audit verify --policy` takes it as it is. */
+export const POLICY_FILE = "policy.json";
+
+/** What is published and changes; everything else is written once. */
+export const CHANGING_FILES: readonly string[] = [CHECKPOINT_FILE, INDEX_FILE, POLICY_FILE];

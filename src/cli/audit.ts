@@ -139,7 +139,10 @@ function withQuestions(command: Command): Command {
     .option("--state <file>", "remember what was seen, and compare the next time")
     .option("--proofs <dir>", `where proofs of lies are kept (default: <state>.proofs, or ${PROOFS})`)
     .option("--evidence", "also judge the evidence of the ceremonies: every claim has to hold")
-    .option("--policy <file>", "judge the evidence by a policy, as the auditor does")
+    .option(
+      "--policy <file>",
+      "judge the evidence by a policy; the auditor's own is published as log/<namespace>/policy.json",
+    )
     .option("--full-keys", "show whole public keys, and those that did not change")
     .option("--json", "for machines, on stdout");
 }

@@ -7,11 +7,10 @@ import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import express, { type RequestHandler, type Response } from "express";
+import { CHANGING_FILES, CHECKPOINT_FILE } from "../auditor/places.ts";
 
 const FOR_EVER = "public, max-age=31536000, immutable";
 const ASK_EACH_TIME = "public, no-cache";
-/** Files of a log that change: they say how far it is. */
-const CHANGING: readonly string[] = ["checkpoint", "index.json"];
 
 /** The page, as `npm run build` puts it together: two folders up from here is the package. */
 export const WEB_DIR: string = fileURLToPath(new URL("../../dist/web/", import.meta.url));
@@ -30,13 +29,13 @@ export const PAGE_POLICY: Readonly<Record<string, readonly string[]>> = {
 
 function contentType(path: string): string {
   if (path.includes("/evidence/") && path.includes("/files/")) return "application/octet-stream";
-  if (basename(path) === "checkpoint") return "text/plain; charset=utf-8";
+  if (basename(path) === CHECKPOINT_FILE) return "text/plain; charset=utf-8";
   return path.endsWith(".json") ? "application/json" : "application/octet-stream";
 }
 
 function logHeaders(response: Response, path: string): void {
   response.setHeader("content-type", contentType(path));
-  response.setHeader("cache-control", CHANGING.includes(basename(path)) ? ASK_EACH_TIME : FOR_EVER);
+  response.setHeader("cache-control", CHANGING_FILES.includes(basename(path)) ? ASK_EACH_TIME : FOR_EVER);
   response.setHeader("content-security-policy", "sandbox; default-src 'none'");
 }
 

@@ -16,7 +16,7 @@ import { type LogView, readLog } from "./read-log.ts";
 import { loadPins, loadState, savePins, saveState } from "./remembered.ts";
 import { timeline } from "./timeline.ts";
 import { trustPanel } from "./trust-panel.ts";
-import { banner, verdictOf } from "./verdict.ts";
+import { banner, policyLink, verdictOf } from "./verdict.ts";
 
 const places = {
   verdict: byId("verdict", HTMLElement),
@@ -123,6 +123,8 @@ class Page {
 
   #show(view: LogView): void {
     places.verdict.replaceChildren(...verdictOf(view));
+    // A mirror in the hand has it too, as a file that this page does not show.
+    if (this.#source === SERVER) places.verdict.append(policyLink(view.namespace));
     const fleets = view.newest?.announcement.fleets ?? [];
     const order = ["active", "draining", "revoked"];
     const sorted = [...fleets].sort((a, b) => order.indexOf(a.status) - order.indexOf(b.status));

@@ -103,6 +103,17 @@ export function save(name: string, text: string, type = "application/json"): voi
   URL.revokeObjectURL(url);
 }
 
+/** What the auditor's signature means, in the auditor's own words. */
+export function policyLink(namespace: string): HTMLElement {
+  return h(
+    "p",
+    { class: "soft" },
+    "What the auditor asks of a fleet before it signs: ",
+    h("a", { href: `log/${namespace}/policy.json` }, "its policy"),
+    ".",
+  );
+}
+
 export function verdictOf(view: LogView): readonly HTMLElement[] {
   const found = proofBanner(view.contradictions, view.state?.proofs);
   return [headline(view), ...(found ? [found] : [])];

@@ -3,9 +3,10 @@
  * read of it, in the shapes that the client of the Plexi auditor takes.
  */
 import { createPublicKey, verify } from "node:crypto";
-import { cpSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadPolicy } from "../../src/auditor/policy.ts";
 import { fromHex } from "../../src/base/bytes.ts";
 import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { verifyTlogProof } from "../../src/merkle/tlog-proof.ts";
@@ -233,13 +234,33 @@ describe("everybody", () => {
       `announcements/${first.digest}.json`,
     ])
       expect(await caching(path), path).toMatch(/immutable/);
-    for (const path of ["checkpoint", "index.json"])
+    for (const path of ["checkpoint", "index.json", "policy.json"])
       expect(await caching(path), path).toBe("public, no-cache");
     const { headers } = await get(`${base}/${evidence}/files/plan.yaml`);
     expect(headers.get("content-type")).toBe("application/octet-stream");
     expect(headers.get("content-security-policy")).toBe("sandbox; default-src 'none'");
     for (const path of ["../../../auditor.yaml", "..%2f..%2f..%2fauditor.yaml", ".writer", ""])
       expect((await get(`${base}/${path}`)).status, path).toBe(404);
+  });
+
+  test("reads the policy by which is signed: all of it, and nothing of what its people noted beside it", async () => {
+    const file = world.config().policy;
+    writeFileSync(file, `# of our people, not for others\n${readFileSync(file, "utf8")}`);
+    const applied = loadPolicy(file);
+    await running.close();
+    await start();
+    const text = await (await get(`/log/${NAMESPACE}/policy.json`)).text();
+    expect(JSON.parse(text)).toEqual(applied);
+    expect(text).not.toContain("of our people");
+    // As it is, it judges evidence elsewhere.
+    const copy = join(world.home, "policy.json");
+    writeFileSync(copy, text);
+    expect(loadPolicy(copy)).toEqual(applied);
+    // It is the one that is applied now.
+    writeFileSync(file, readFileSync(file, "utf8").replace(/maxValidityDays: \d+/, "maxValidityDays: 30"));
+    await running.close();
+    await start();
+    expect(await json(`/log/${NAMESPACE}/policy.json`)).toEqual({ ...applied, maxValidityDays: 30 });
   });
 
   test("and may not write where one reads", async () => {

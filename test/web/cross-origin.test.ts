@@ -139,6 +139,7 @@ describe("other pages than the vault", () => {
       `${auditor.url}/namespaces/${NAMESPACE}/audits/1`,
       `${auditor.url}/namespaces/nobody`,
       `${auditor.url}${LOG}/index.json`,
+      `${auditor.url}${LOG}/policy.json`,
       `${auditor.url}${LOG}/checkpoint`,
       `${auditor.url}${LOG}/bundles/1.json`,
       `${auditor.url}${LOG}/tile/0/000.p/1`,

@@ -147,6 +147,8 @@ async function withPins(page: BrowserPage): Promise<void> {
   expect(verdict).toContain("Everything checks out");
   expect(verdict).toContain("New backups go to the fleet fleet-2");
   expect(verdict).toContain("1 independent witness has seen the same record");
+  const policy = await page.evaluate(`document.querySelector("#verdict a[href$='policy.json']").href`);
+  expect(policy).toBe(`${server.url}log/${log.namespace}/policy.json`);
   const timeline = await textOf(page, ".timeline");
   expect(timeline).toContain("fleet-1 is new, with 3 sites");
   expect(timeline).toContain("fleet-1 is now being emptied");
@@ -276,4 +278,5 @@ async function mirror(page: BrowserPage): Promise<void> {
   await dropPath(page, dir);
   await settled(page);
   expect(await textOf(page, "#verdict")).toContain("Everything checks out");
+  expect(await textOf(page, "#verdict")).not.toContain("policy");
 }
