@@ -180,10 +180,11 @@ export async function openRecordFile(path: string): Promise<RecordFile> {
   } catch (cause) {
     await file.close();
     if (isStrongroomError(cause, "file-failed")) throw cause;
+    const known = isStrongroomError(cause) ? cause : undefined;
     throw new StrongroomError(
       "decode-failed",
-      `${path} is no whole export of records${isStrongroomError(cause) ? `: ${cause.message}` : ""}`,
-      { cause, hint: "export again; nothing was written" },
+      `${path} is no whole export of records${known ? `: ${known.message}` : ""}`,
+      { cause, hint: known?.hint ?? "export again; nothing was written" },
     );
   }
 }
