@@ -38,7 +38,7 @@ const trouble = async (token: TokenPool): Promise<string> => {
 const newest = (pids: readonly number[]): number => pids.at(-1) ?? 0;
 
 test("workers killed under load: every run is retried, and the pool goes on", async () => {
-  const { token, pids, events } = start({ workers: 2 });
+  const { token, pids, events } = start({ workers: 2, workerGrowthBytes: Number.MAX_SAFE_INTEGER });
   await token.whenReady(20_000);
   const outcomes: string[] = [];
   let stop = false;
