@@ -56,12 +56,14 @@ test("writes that settle while the file is lengthened have taken what they took"
     done();
   }
   synced();
+  let worst = 0;
   const full = new Promise<string>((resolve) => {
     const fill = async (): Promise<void> => {
       try {
         for (;;) {
           const done = await space.reserve();
           take(8);
+          worst = Math.max(worst, missing());
           done();
         }
       } catch (error) {
@@ -71,5 +73,5 @@ test("writes that settle while the file is lengthened have taken what they took"
     void fill();
   });
   expect(await full).toContain("no space left");
-  expect(missing()).toBe(0);
+  expect(worst).toBe(0);
 });
