@@ -6,10 +6,11 @@
  * folder. Plans are strangers' words: the folders are laid out anew for the check, as links in a place of their own,
  * and a path that leads out of it is refused.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join, sep } from "node:path";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { summarise } from "../ceremony/claims/summary.ts";
 import { verifyEvidence } from "../ceremony/evidence-verify.ts";
 import { readPlan } from "../ceremony/read-plan.ts";
@@ -63,7 +64,7 @@ async function checkFleet(
   const about = `the evidence of fleet ${manifest.fleet}`;
   const { dir } = store.find(id);
   const bytes = readManifestOf(dir, about);
-  if (createHash("sha256").update(bytes).digest("hex") !== manifestSha256)
+  if (sha256HexOf(bytes) !== manifestSha256)
     throw auditorRefused(`${about} is of another manifest than the announced one`, "hash the published file");
   // The announcement says it in its own bytes, which clients read; that they say the same is for us to see.
   if (JSON.stringify(decodeManifest(bytes)) !== JSON.stringify(manifest))

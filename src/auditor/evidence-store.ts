@@ -8,6 +8,7 @@ import { copyFile, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StrongroomError } from "../base/errors.ts";
 import { makeFolder, moveFolder, writeDurably } from "../base/node/durable-file.ts";
+import { sha256HexOf } from "../base/node/sha256.ts";
 import { EVIDENCE_FILE, isEvidencePath } from "../ceremony/evidence-files.ts";
 import { evidencePaths } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
@@ -121,7 +122,7 @@ function names(root: string): readonly string[] {
 
 function hashOf(path: string): string | undefined {
   if (!existsSync(path) || !statSync(path).isFile()) return undefined;
-  return createHash("sha256").update(readFileSync(path)).digest("hex");
+  return sha256HexOf(readFileSync(path));
 }
 
 /** SHA-256 (hex) of what the officers signed; undefined where there is no such file. */
@@ -129,7 +130,7 @@ function signedHash(dir: string): string | undefined {
   const path = join(dir, EVIDENCE_FILE);
   if (!existsSync(path)) return undefined;
   const { payload } = openEvidence(Uint8Array.from(readFileSync(path))).envelope;
-  return createHash("sha256").update(payload).digest("hex");
+  return sha256HexOf(payload);
 }
 
 /** In pieces: attachments may be films, and others are answered meanwhile. @throws file-failed */

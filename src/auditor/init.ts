@@ -2,13 +2,13 @@
  * Prepares an auditor for a namespace: its keys in the token, the configuration, the operator's token, and last the
  * anchor. A run that was interrupted is finished by the same command; what is there is never made anew.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { createPrivate, makeFolder } from "../base/node/durable-file.ts";
-import { sha256HexOf } from "../base/node/sha256.ts";
+import { sha256HexOf, sha256Of } from "../base/node/sha256.ts";
 import { provision, provisioned } from "../keys/provision.ts";
 import { readPublicKeys } from "../keys/public-keys.ts";
 import type { KeySpec } from "../keys/roles.ts";
@@ -27,7 +27,7 @@ export const FIRST_HEAD: Head = {
   epoch: 0,
   digest: "00".repeat(32),
   size: 0,
-  root: Uint8Array.from(createHash("sha256").digest()),
+  root: sha256Of(""),
 };
 
 /** So many audit keys of a namespace, made by rotations. */

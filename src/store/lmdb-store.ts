@@ -16,9 +16,11 @@ import { type FileHandle, open as openFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { toHex } from "../base/bytes.ts";
+import { isOutOfSpace } from "../base/errno.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { syncFolder } from "../base/node/durable-file.ts";
 import type { RecordId, RecordStore, SwapResult, Versioned } from "./record-store.ts";
-import { isOutOfSpace, type ReservedSpace, reservedSpace } from "./reserved-space.ts";
+import { type ReservedSpace, reservedSpace } from "./reserved-space.ts";
 import { lockStore } from "./single-writer.ts";
 
 const FORMAT = 1;
@@ -86,16 +88,6 @@ function openDatabases(path: string): Lmdb {
   return { root, records, meta };
 }
 
-/** Names are durable only when their directory is. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await openFile(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
 /**
  * Opens the store in the directory `path`, creating it if needed, for this process alone.
  * @throws store-unavailable (in use, unreadable, not a store), store-full
@@ -122,8 +114,8 @@ export async function openLmdbStore(options: { path: string }): Promise<RecordSt
       throw new StrongroomError("store-unavailable", `the store has format ${format[0]}, not ${FORMAT}`, {
         hint: "use the version of strongroom that wrote it",
       });
-    await syncDirectory(path);
-    await syncDirectory(dirname(path));
+    await syncFolder(path);
+    await syncFolder(dirname(path));
     return store;
   } catch (cause) {
     await file?.close();

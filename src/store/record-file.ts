@@ -17,6 +17,7 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import { framed, fromBase64Url, fromHex, toBase64Url, toHex, utf8 } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
+import { syncFolder } from "../base/node/durable-file.ts";
 import type { RecordId, Versioned } from "./record-store.ts";
 import { formatShardRange, parseShardRange, type ShardRange } from "./shard-map.ts";
 
@@ -127,7 +128,7 @@ export async function writeRecordFile(
     await file.sync();
     // link() refuses to replace a file that has appeared meanwhile.
     await link(part, path);
-    await syncDirectory(dirname(path));
+    await syncFolder(dirname(path));
     return summary;
   } catch (cause) {
     if (isStrongroomError(cause)) throw cause;
@@ -140,15 +141,6 @@ export async function writeRecordFile(
       await file.close();
       await rm(part, { force: true });
     }
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 

@@ -10,6 +10,7 @@
  * This holds on file systems that overwrite in place (ext4, xfs, tmpfs, …), not on copy-on-write ones.
  */
 import type { FileHandle } from "node:fs/promises";
+import { isOutOfSpace } from "../base/errno.ts";
 import { StrongroomError } from "../base/errors.ts";
 
 const MIB = 1 << 20;
@@ -20,13 +21,6 @@ const PAGES_PER_WRITE = 8;
 
 /** Below this many writes the file is lengthened: measuring before every write would cost more than the space. */
 const WORTH_MEASURING = 16;
-
-const OUT_OF_SPACE = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
-
-/** True for the errors of a file system that has no room left. */
-export function isOutOfSpace(error: unknown): boolean {
-  return error instanceof Error && "code" in error && OUT_OF_SPACE.has(String(error.code));
-}
 
 export interface ReservedSpace {
   /**

@@ -5,9 +5,9 @@
  * without the one for the record id of an account that was not seen lately: register-start 2, register-finish 2,
  * recover-start 2, all others 1.
  */
-import { createHash } from "node:crypto";
 import { wipe } from "../base/bytes.ts";
 import type { Clock, RandomBytes } from "../base/clock.ts";
+import { sha256Of } from "../base/node/sha256.ts";
 import { parseKe1, parseRegistrationRecord, startLogin, verifyKe3 } from "../crypto/node/opaque-server.ts";
 import { compressPoint, decompressPoint } from "../crypto/node/p256.ts";
 import { derivationPoints, recoverProduct } from "../crypto/node/point-recovery.ts";
@@ -132,7 +132,7 @@ export function createVault(options: VaultOptions): Vault {
     });
     if (opened.cookie) announce({ ...opened.cookie, recordId: id });
     const message = acknowledgmentMessage({ fleet, site, recordId: id, generation, ...upload });
-    const [acknowledgment] = await token.run([{ op: "sign", key: "identity", digest: sha256(message) }]);
+    const [acknowledgment] = await token.run([{ op: "sign", key: "identity", digest: sha256Of(message) }]);
     return { recordId: id, generation, site, acknowledgment };
   }
 
@@ -146,7 +146,7 @@ export function createVault(options: VaultOptions): Vault {
     const begun = await executor.execute(
       id,
       [cookieKeyStep("recover", salt), { op: "ecdh", key: "ake", points: derivationPoints(clientKeyshare) }],
-      () => beginRecovery(sha256(blindedElement), policy),
+      () => beginRecovery(sha256Of(blindedElement), policy),
     );
     const [cookieKey, xs] = begun.results;
     const { generation, registration, attemptsLeft, expiresAt } = begun.outcome;
@@ -226,8 +226,4 @@ export function createVault(options: VaultOptions): Vault {
     },
     close: () => lastAttempts.close(),
   };
-}
-
-function sha256(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash("sha256").update(bytes).digest());
 }

@@ -47,7 +47,8 @@ function* parentsOf(path: string, first: string): Iterable<string> {
   for (let at = path; at.length >= first.length; at = dirname(at)) yield dirname(at);
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** Makes the name of a new file or folder durable. @throws the system's error */
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r");
   try {
     await folder.sync();
