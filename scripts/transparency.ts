@@ -13,7 +13,7 @@ import { type Auditing, NAMESPACE, startAuditing } from "./lib/auditing.ts";
 import type { Demo } from "./lib/demo.ts";
 import { demoFleetOn } from "./lib/demo-fleet.ts";
 import { rehearsedDemo } from "./lib/rehearsed.ts";
-import { chapter, root, strongroom, strongroomJson, Unexpected } from "./lib/show.ts";
+import { chapter, get, root, strongroom, strongroomJson, Unexpected } from "./lib/show.ts";
 
 const { values } = parseArgs({ options: { state: { type: "string" } } });
 const PLAN = "three-sites.yaml";
@@ -156,12 +156,12 @@ function audit(stage: Stage, { url, data, policy }: Auditing): void {
 
 async function visitPage({ url }: Auditing): Promise<void> {
   chapter("The page, where anybody checks the same in a browser");
-  const page = await fetch(url);
+  const page = await get(url);
   const policy = page.headers.get("content-security-policy") ?? "";
   const scripts = [...(await page.text()).matchAll(/<script[^>]+src="([^"]+)"/g)].map(([, src]) => src ?? "");
   insist(page.ok && policy.includes("default-src 'none'"), "the page is not there, or allows too much");
   insist(scripts.length > 0, "the page has no script");
-  for (const src of scripts) insist((await fetch(new URL(src, url))).ok, `${src} is not there`);
+  for (const src of scripts) insist((await get(new URL(src, url))).ok, `${src} is not there`);
   say(`${url} answers, with ${policy}`);
 }
 
