@@ -3,7 +3,6 @@
  * there afterwards, and nobody gets more evaluations than the limit allows. What the token evaluated is not taken
  * from the vault's word but from pkcs11-spy's log of every call.
  */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,8 +46,6 @@ beforeAll(async () => {
   Object.assign(env, spyEnv(logOfLife()));
   const policy = { evaluationBurst: 1_000, evaluationsPerDay: 10_000 };
   const options = { module: spyModule(), maxAttempts: MAX_ATTEMPTS };
-  // Every round starts a service; the sources would take twice as long.
-  execFileSync("npm", ["run", "build", "--silent"]);
   service = await spawnService({ policy, log: { level: "info" } }, env, options);
   users = Array.from({ length: 6 }, () => new Person(service));
   await Promise.all(users.map((user) => user.register()));
