@@ -38,11 +38,18 @@ export const CHANNEL_ID_BYTES = 16;
 /** Plaintexts are padded to a multiple of this, so that a front end cannot tell operations apart by size. */
 export const PADDING_BYTES = 2048;
 
-/** Cookies live this long, account tokens at most that long (milliseconds). */
-export const COOKIE_LIFETIME_MS = 120_000;
-export const MAX_ACCOUNT_TOKEN_LIFETIME_MS = 600_000;
-
 /** How far the clocks of two sites may differ when one opens a channel to the other (milliseconds). */
 export const SITE_CLOCK_SKEW_MS = 300_000;
+
+/**
+ * Cookies and last attempts hold for two minutes, whichever site judges them (milliseconds): by the clock of one that is
+ * ahead of where they began, or behind, they would else be over at once, and a record with a right last attempt gone.
+ */
+export const COOKIE_LIFETIME_MS: number = 120_000 + SITE_CLOCK_SKEW_MS;
+/** Account tokens live this long at most (milliseconds). */
+export const MAX_ACCOUNT_TOKEN_LIFETIME_MS = 600_000;
+/** From when it was used first, no account token is good for this long: its lifetime, and clocks that differ a little. */
+export const ACCOUNT_TOKEN_MEMORY_MS: number = MAX_ACCOUNT_TOKEN_LIFETIME_MS + 15_000;
+
 /** A channel is replaced by a new one after this time (milliseconds). */
 export const CHANNEL_LIFETIME_MS = 3_600_000;

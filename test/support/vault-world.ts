@@ -45,7 +45,8 @@ export interface VaultWorld {
   readonly evaluations: { readonly generation: number; readonly seq: number; readonly element: string }[];
   /** How many OPRF keys were created, each with one evaluation. */
   readonly creations: { count: number };
-  readonly clock: { now: number };
+  /** The first site's; the second one's is so much ahead of it. */
+  readonly clock: { now: number; ahead: number };
   recordId(account: Account): Uint8Array;
   /** The record as it is stored. */
   record(account: Account): Promise<VaultRecord | undefined>;
@@ -59,7 +60,7 @@ export function vaultWorld(store: RecordStore, policy: VaultPolicy): VaultWorld 
   const events: VaultEvent[] = [];
   const evaluations: { generation: number; seq: number; element: string }[] = [];
   const creations = { count: 0 };
-  const clock = { now: 1_800_000_000_000 };
+  const clock = { now: 1_800_000_000_000, ahead: 0 };
 
   const faulty: RecordStore = {
     ...bound(store),
@@ -93,7 +94,7 @@ export function vaultWorld(store: RecordStore, policy: VaultPolicy): VaultWorld 
     },
   };
 
-  const site = (name: string): Vault =>
+  const site = (name: string, now: () => number): Vault =>
     createVault({
       fleet: FLEET,
       site: name,
@@ -101,7 +102,7 @@ export function vaultWorld(store: RecordStore, policy: VaultPolicy): VaultWorld 
       store: faulty,
       evaluator,
       akePublicKey: token.publicKey("ake"),
-      clock: { now: () => clock.now },
+      clock: { now },
       random: systemRandom,
       policy,
       observe: (event) => events.push(event),
@@ -109,7 +110,7 @@ export function vaultWorld(store: RecordStore, policy: VaultPolicy): VaultWorld 
 
   const recordId = (account: Account): Uint8Array => token.hmac("record", recordIdStep(account).data);
   return {
-    vaults: [site("site-a"), site("site-b")],
+    vaults: [site("site-a", () => clock.now), site("site-b", () => clock.now + clock.ahead)],
     token,
     events,
     storeFaults,

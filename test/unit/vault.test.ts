@@ -9,7 +9,7 @@ import type { RecordStore } from "../../src/store/record-store.ts";
 import type { TokenStep } from "../../src/token/token.ts";
 import type { VaultRecord } from "../../src/vault/record.ts";
 import { recordKeyStep, sealRecord } from "../../src/vault/record-seal.ts";
-import { COOKIE_LIFETIME_MS } from "../../src/wire/limits.ts";
+import { COOKIE_LIFETIME_MS, SITE_CLOCK_SKEW_MS } from "../../src/wire/limits.ts";
 import { code } from "../support/codes.ts";
 import { OmniscientAccount, randomPoint, type VaultWorld, vaultWorld } from "../support/vault-world.ts";
 
@@ -266,6 +266,33 @@ describe("exhaustion", () => {
     await expect(account.recoverFinish(cookie)).rejects.toThrow(code("destroyed"));
     expect((await stored())?.state).toBe("destroyed");
   });
+
+  test.each([
+    ["ahead", 1],
+    ["behind", -1],
+  ])(
+    "a site whose clock is %s takes neither a right last attempt nor a registration for over",
+    async (_, sign) => {
+      world.clock.ahead = sign * SITE_CLOCK_SKEW_MS;
+      for (const elsewhere of [false, true]) {
+        const begun = await account.registerStart();
+        world.clock.now += 120_000;
+        await account.registerFinish(begun.cookie);
+        // Requests go to the sites in turn: the last attempt begins at one, and then at the other.
+        if (elsewhere) await account.status();
+        await account.recoverStart();
+        await account.recoverStart();
+        const element = randomPoint();
+        await account.recoverStart(element);
+        world.clock.now += 120_000;
+        for (let n = 0; n < 2; n++)
+          expect(await account.status()).toMatchObject({ state: "active", attemptsLeft: 0 });
+        const { cookie } = await account.recoverStart(element);
+        expect(await account.recoverFinish(cookie)).toMatchObject({ attemptsLeft: 3 });
+        world.clock.now += 86_400_000;
+      }
+    },
+  );
 
   test("status destroys what is overdue", async () => {
     await register();
