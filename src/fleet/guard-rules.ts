@@ -13,14 +13,12 @@
  */
 import { equal } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
-import { MAX_ACCOUNT_TOKEN_LIFETIME_MS } from "../wire/limits.ts";
+import { ACCOUNT_TOKEN_MEMORY_MS } from "../wire/limits.ts";
 
 /** The largest maxAttempts of the configuration's schema. */
 export const MAX_ATTEMPTS = 100;
 /** Account tokens remembered for one record; a legitimate account does not come near it in their lifetime. */
 export const MAX_SPENT_TOKENS = 256;
-/** From when it was used first, no account token lives this long: its lifetime, and clocks that differ a little. */
-export const TOKEN_MEMORY_MS: number = MAX_ACCOUNT_TOKEN_LIFETIME_MS + 15_000;
 
 export interface UsedAttempt {
   readonly seq: number;
@@ -121,7 +119,7 @@ function spend(entry: GuardEntry, attempt: Attempt, now: number): readonly Spent
     const retryAfter = Math.max(1, Math.ceil((oldest.until - now) / 1000));
     throw new StrongroomError("rate-limited", "too many account tokens at once", { details: { retryAfter } });
   }
-  return [...spent, { token: attempt.token, seq: attempt.seq, until: now + TOKEN_MEMORY_MS }];
+  return [...spent, { token: attempt.token, seq: attempt.seq, until: now + ACCOUNT_TOKEN_MEMORY_MS }];
 }
 
 /**

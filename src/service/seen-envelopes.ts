@@ -7,20 +7,26 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { StrongroomError } from "../base/errors.ts";
+import { ACCOUNT_TOKEN_MEMORY_MS } from "../wire/limits.ts";
+import type { Operation } from "../wire/messages.ts";
 
 export interface SeenEnvelopes {
   /**
+   * Only for what a good account token vouches for: strangers must not be able to fill the memory.
    * @param enc the KEM's encapsulated key, uncompressed: honest clients draw one for each envelope
    * @throws unavailable for one that was here before: an honest sender, whose answer was lost, seals anew
    */
-  admit(enc: Uint8Array): void;
+  admit(operation: Operation, enc: Uint8Array): void;
 }
+
+/** What a repetition would do once more. Finishes are known by their cookies, and asking for a status changes nothing. */
+const ONCE: readonly Operation[] = ["register-start", "recover-start", "delete"];
 
 /** Of the x-coordinate: two envelopes of one sender that agree in it would take 2⁶⁴ tries, and gain nothing. */
 const NAME = { start: 1, end: 17 } as const;
 
-/** @param lifetimeMs how long each is remembered at least, milliseconds; at most twice as long */
-export function createSeenEnvelopes(clock: Clock, lifetimeMs: number): SeenEnvelopes {
+/** Each is remembered for as long as its account token is good, and at most twice as long. */
+export function createSeenEnvelopes(clock: Clock): SeenEnvelopes {
   let recent = new Set<string>();
   let older = new Set<string>();
   let since = clock.now();
@@ -28,14 +34,15 @@ export function createSeenEnvelopes(clock: Clock, lifetimeMs: number): SeenEnvel
   /** A clock that was set back must neither end the memory early nor let it grow for ever. */
   function turn(now: number): void {
     if (now < since) since = now;
-    if (now - since < lifetimeMs) return;
+    if (now - since < ACCOUNT_TOKEN_MEMORY_MS) return;
     older = recent;
     recent = new Set();
     since = now;
   }
 
   return {
-    admit(enc) {
+    admit(operation, enc) {
+      if (!ONCE.includes(operation)) return;
       turn(clock.now());
       const name = Buffer.from(enc.subarray(NAME.start, NAME.end)).toString("latin1");
       if (recent.has(name) || older.has(name))

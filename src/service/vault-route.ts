@@ -8,7 +8,6 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../base/clock.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { type OpenedEnvelope, openEnvelope, type Recipient } from "../crypto/node/hpke-recipient.ts";
-import { TOKEN_MEMORY_MS } from "../fleet/guard-rules.ts";
 import type { AccountScope, AccountVerifier } from "../vault/account-token.ts";
 import type { Vault } from "../vault/vault.ts";
 import type { FleetStatus } from "../wire/announcement.ts";
@@ -42,9 +41,6 @@ const SCOPES: Readonly<Record<Operation, AccountScope>> = {
   delete: "delete",
 };
 
-/** What a repetition would do once more. Finishes are known by their cookies, and asking for a status changes nothing. */
-const ONCE: readonly Operation[] = ["register-start", "recover-start", "delete"];
-
 export interface VaultRouteOptions {
   readonly fleet: string;
   readonly recipient: Recipient;
@@ -74,7 +70,7 @@ export interface VaultRoute {
 export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
   const { fleet, recipient, verifier, vault, limiter } = options;
   const places = createPlaces(options.concurrency);
-  const seen = createSeenEnvelopes(options.clock, TOKEN_MEMORY_MS);
+  const seen = createSeenEnvelopes(options.clock);
 
   function checkLoad(): void {
     options.admit();
@@ -97,8 +93,7 @@ export function createVaultRoute(options: VaultRouteOptions): VaultRoute {
       const message: VaultRequest = decodeRequest(plaintext);
       line.kind = message.op;
       line.account = await verifier.verify(message.accountToken, SCOPES[message.op]);
-      // Only what a good token vouches for is remembered: strangers must not be able to fill the memory.
-      if (ONCE.includes(message.op)) seen.admit(enc);
+      seen.admit(message.op, enc);
       checkRegistering(message);
       return await vault.handle(line.account, message);
     } catch (error) {

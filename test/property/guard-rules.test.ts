@@ -18,8 +18,8 @@ import {
   type GuardEntry,
   isNew,
   type StoredState,
-  TOKEN_MEMORY_MS,
 } from "../../src/fleet/guard-rules.ts";
+import { ACCOUNT_TOKEN_MEMORY_MS } from "../../src/wire/limits.ts";
 
 const MAX = 3;
 const ID = new Uint8Array(32).fill(5);
@@ -80,7 +80,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ op: "lose-memory" as const }) },
   {
     weight: 1,
-    arbitrary: fc.record({ op: fc.constant("wait" as const), milliseconds: fc.nat(TOKEN_MEMORY_MS) }),
+    arbitrary: fc.record({ op: fc.constant("wait" as const), milliseconds: fc.nat(ACCOUNT_TOKEN_MEMORY_MS) }),
   },
 );
 
@@ -175,7 +175,7 @@ class World {
     const what = `${generation} ${seq} ${element}`;
     const earlier = this.authorised.get(token);
     // A token is alive for as long as it must be remembered, and whoever takes the memory away takes that too.
-    if (earlier && this.now - earlier.at < TOKEN_MEMORY_MS) expect(what).toBe(earlier.what);
+    if (earlier && this.now - earlier.at < ACCOUNT_TOKEN_MEMORY_MS) expect(what).toBe(earlier.what);
     else this.authorised.set(token, { at: this.now, what });
     this.#checkBound(generation, policy);
   }

@@ -8,8 +8,8 @@ import {
   type GuardEntry,
   isNew,
   MAX_SPENT_TOKENS,
-  TOKEN_MEMORY_MS,
 } from "../../src/fleet/guard-rules.ts";
+import { ACCOUNT_TOKEN_MEMORY_MS } from "../../src/wire/limits.ts";
 import { code } from "../support/codes.ts";
 
 const refusal = (reason: string) => code("guard-refused", { reason });
@@ -164,8 +164,8 @@ describe("account tokens", () => {
   test("authorise one attempt until they have expired", () => {
     const entry = having(nth(1));
     const again = nth(2, { token: hash(201) });
-    expect(() => admit(entry, again, NOW + TOKEN_MEMORY_MS - 1)).toThrow(code("unauthorized"));
-    expect(admit(entry, again, NOW + TOKEN_MEMORY_MS).spent).toHaveLength(1);
+    expect(() => admit(entry, again, NOW + ACCOUNT_TOKEN_MEMORY_MS - 1)).toThrow(code("unauthorized"));
+    expect(admit(entry, again, NOW + ACCOUNT_TOKEN_MEMORY_MS).spent).toHaveLength(1);
   });
 
   test("are remembered in a bounded number", () => {

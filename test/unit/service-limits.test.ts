@@ -5,6 +5,7 @@ import { addressKey, clientAddress, trustedProxies } from "../../src/service/cli
 import { createRateLimiter } from "../../src/service/rate-limit.ts";
 import { createSeenEnvelopes } from "../../src/service/seen-envelopes.ts";
 import { nearest } from "../../src/token/nearest.ts";
+import { ACCOUNT_TOKEN_MEMORY_MS } from "../../src/wire/limits.ts";
 
 describe("rate limit", () => {
   const limiter = (perSecond: number, burst: number, remembered?: number) => {
@@ -125,14 +126,14 @@ test("the nearest known word, or none", () => {
 });
 
 describe("envelopes that were here before", () => {
-  const LIFETIME = 1_000;
+  const LIFETIME = ACCOUNT_TOKEN_MEMORY_MS;
   const enc = (n: number): Uint8Array => new Uint8Array(65).fill(n);
   const memory = () => {
-    const clock = { at: 50_000, now: () => clock.at };
-    const seen = createSeenEnvelopes(clock, LIFETIME);
+    const clock = { at: 50 * LIFETIME, now: () => clock.at };
+    const seen = createSeenEnvelopes(clock);
     const isNew = (n: number): boolean => {
       try {
-        seen.admit(enc(n));
+        seen.admit("recover-start", enc(n));
         return true;
       } catch (error) {
         expect(error).toMatchObject({ code: "unavailable" });
@@ -147,8 +148,8 @@ describe("envelopes that were here before", () => {
       const { clock, isNew } = memory();
       clock.at += offset;
       expect([isNew(1), isNew(2), isNew(1)]).toEqual([true, true, false]);
-      for (let passed = 0; passed < LIFETIME; passed += 100) {
-        clock.at += 100;
+      for (let passed = 0; passed < LIFETIME; passed += LIFETIME / 10) {
+        clock.at += LIFETIME / 10;
         expect(isNew(2)).toBe(false);
       }
       clock.at += LIFETIME;
@@ -161,11 +162,17 @@ describe("envelopes that were here before", () => {
   test("stay known when the clock is set back, and are forgotten when it has gone on for long enough", () => {
     const { clock, isNew } = memory();
     isNew(1);
-    clock.at -= 40_000;
+    clock.at -= 40 * LIFETIME;
     expect(isNew(1)).toBe(false);
     clock.at += LIFETIME;
     isNew(2);
     clock.at += LIFETIME;
     expect(isNew(1)).toBe(true);
+  });
+
+  test("are taken again where a repetition does nothing more", () => {
+    const seen = createSeenEnvelopes({ now: () => 0 });
+    for (const operation of ["register-finish", "recover-finish", "status"] as const)
+      for (let n = 0; n < 2; n++) seen.admit(operation, enc(1));
   });
 });
