@@ -40,28 +40,28 @@ async function writeNewPin(path: string, length: number): Promise<void> {
   }
 }
 
-/** Files are read at every use; what is typed is typed once. */
+/** It is typed once and read once, and used more often: a pipe that ran dry would leave the token without a user PIN. */
 function pinSourceOf(what: string, source: string | undefined, options: InitOptions): PinPrompt {
-  if (source !== undefined) {
-    const path = pinFile(source);
-    return async () => {
-      // A file that is there already holds the PIN of an earlier, interrupted attempt.
-      if (options.generatePins && !existsSync(path)) {
-        await writeNewPin(path, options.pinLength);
-        say(`wrote a new ${what} to ${path}`);
-      }
-      return readPinFile(path);
-    };
-  }
-  if (options.generatePins)
+  if (source === undefined && options.generatePins)
     throw new StrongroomError("usage", `--generate-pins needs a file for the ${what}`, {
       hint: "give --so-pin-source file:PATH and --pin-source file:PATH",
     });
-  const ask = pinPrompt(what);
-  let typed: Uint8Array | undefined;
+  const ask = source === undefined ? pinPrompt(what) : fromFile(what, pinFile(source), options);
+  let given: Uint8Array | undefined;
   return async () => {
-    typed ??= await ask();
-    return Uint8Array.from(typed);
+    given ??= await ask();
+    return Uint8Array.from(given);
+  };
+}
+
+function fromFile(what: string, path: string, options: InitOptions): PinPrompt {
+  return async () => {
+    // A file that is there already holds the PIN of an earlier, interrupted attempt.
+    if (options.generatePins && !existsSync(path)) {
+      await writeNewPin(path, options.pinLength);
+      say(`wrote a new ${what} to ${path}`);
+    }
+    return readPinFile(path);
   };
 }
 

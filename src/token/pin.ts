@@ -3,7 +3,7 @@
  * never from a URI. The binding takes a PIN as a string, which cannot be wiped, so it lives as one for the
  * duration of C_Login only; the buffers it came from are wiped.
  */
-import { readFileSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 import { fromUtf8, wipe } from "../base/bytes.ts";
 import { reasonOf } from "../base/errno.ts";
@@ -42,6 +42,7 @@ function isUtf8(bytes: Uint8Array): boolean {
  */
 function notOnePin(pin: Uint8Array): string | undefined {
   if (pin.length === 0) return "is empty";
+  if (pin.length >= MAX_PIN_FILE_BYTES) return "is too long for a PIN";
   if ((pin[0] === 0xff && pin[1] === 0xfe) || (pin[0] === 0xfe && pin[1] === 0xff))
     return "is UTF-16, not UTF-8";
   if (pin[0] === 0xef && pin[1] === 0xbb && pin[2] === 0xbf) return "begins with a byte order mark";
@@ -50,29 +51,76 @@ function notOnePin(pin: Uint8Array): string | undefined {
   return pin.some((byte) => byte < 0x20 || byte === 0x7f) ? "has a control character in it" : undefined;
 }
 
+/** No PIN is longer; of what is, nothing more is read. */
+const MAX_PIN_FILE_BYTES = 1024;
+
+/** The number of an open file of this process: standard input, and what shells make of `<(command)`. */
+function inherited(path: string): number | undefined {
+  if (path === "/dev/stdin") return 0;
+  const number = /^\/(?:dev|proc\/self)\/fd\/(\d{1,6})$/.exec(path)?.[1];
+  return number === undefined ? undefined : Number(number);
+}
+
+/** Can the source give its PIN to one login of this process only? */
+export function isReadOnce(source: string): boolean {
+  return inherited(pinPath(source)) !== undefined;
+}
+
+function readBounded(descriptor: number): Buffer {
+  const room = Buffer.alloc(MAX_PIN_FILE_BYTES + 1);
+  for (let length = 0; ; ) {
+    const read = length < room.length ? readSync(descriptor, room, length, room.length - length, null) : 0;
+    if (read === 0) return room.subarray(0, length);
+    length += read;
+  }
+}
+
+/**
+ * A named pipe would be waited for until somebody writes, a device for ever: neither is opened in a way that waits, and
+ * neither is read. A pipe that this process was started with has its writer, and is.
+ * @returns undefined for what is no file
+ */
+function readOpened(path: string): { readonly stats: Stats; readonly bytes: Buffer } | undefined {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const stats = fstatSync(descriptor);
+    if (stats.isFile()) return { stats, bytes: readBounded(descriptor) };
+    const own = stats.isFIFO() ? inherited(path) : undefined;
+    return own === undefined ? undefined : { stats, bytes: readBounded(own) };
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /**
  * The PIN in a file, without one trailing line end. The file must belong to its reader alone: whoever else
- * can read it has the token.
+ * can read it has the token. A pipe is taken where the shell has opened it (`/dev/fd/N`, `/dev/stdin`), and gives its
+ * PIN once.
  * @throws pin-unavailable
  */
 export function readPinFile(source: string): Uint8Array {
   const path = pinPath(source);
-  let bytes: Buffer;
-  let mode: number;
+  let opened: ReturnType<typeof readOpened>;
   try {
-    mode = statSync(path).mode;
-    bytes = readFileSync(path);
+    opened = readOpened(path);
   } catch (cause) {
     throw new StrongroomError(
       "pin-unavailable",
       `cannot read the PIN file ${path}: ${reasonOf(cause) ?? "unknown"}`,
       {
         cause,
-        hint: "create it with mode 0600, owned by the user that runs strongroom",
+        hint: isReadOnce(source)
+          ? "only the process that the shell started has it: give its workers a file of mode 0600"
+          : "create it with mode 0600, owned by the user that runs strongroom",
       },
     );
   }
-  if (othersMayRead(path, mode)) {
+  if (!opened)
+    throw new StrongroomError("pin-unavailable", `${path} is no file, so no PIN is read from it`, {
+      hint: "write the PIN into a file of mode 0600",
+    });
+  const { bytes, stats } = opened;
+  if (othersMayRead(path, stats.mode)) {
     wipe(bytes);
     throw new StrongroomError("pin-unavailable", `the PIN file ${path} can be read by others`, {
       hint: `chmod 600 ${path}`,
@@ -86,7 +134,10 @@ export function readPinFile(source: string): Uint8Array {
   if (problem === undefined) return pin;
   wipe(pin);
   throw new StrongroomError("pin-unavailable", `the PIN file ${path} ${problem}`, {
-    hint: "write the PIN on its first line, in UTF-8, and nothing else; no login was tried",
+    hint:
+      pin.length === 0 && isReadOnce(source)
+        ? "a pipe gives its PIN to one login: use a file of mode 0600"
+        : "write the PIN on its first line, in UTF-8, and nothing else; no login was tried",
   });
 }
 

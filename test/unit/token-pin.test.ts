@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,6 +75,36 @@ test("empty and absent files are refused", () => {
   }
   expect(failure(() => readPinFile(join(dir, "absent"))).code).toBe("pin-unavailable");
   expect(failure(() => readPinFile(dir)).code).toBe("pin-unavailable");
+});
+
+test("what is no file is refused, and not waited for", () => {
+  const pipe = join(dir, "pipe");
+  execFileSync("bash", ["-c", 'mkfifo -m 600 "$0"', pipe]);
+  for (const path of [pipe, "/dev/zero", dir])
+    expect(failure(() => readPinFile(path))).toMatchObject({
+      code: "pin-unavailable",
+      message: `${path} is no file, so no PIN is read from it`,
+    });
+  write("1".repeat(5000));
+  expect(failure(() => readPinFile(file)).message).toContain("too long");
+});
+
+test("a pipe that the shell opened gives its PIN once", () => {
+  const read = `import { readPinFile } from "./src/token/pin.ts";
+    const [source] = process.argv.slice(-1);
+    console.log(Buffer.from(readPinFile(source)).toString());
+    try { readPinFile(source); } catch ({ code, hint }) { console.log(code, hint); }`;
+  const run = (redirection: string): string[] => {
+    const shell = `exec "$0" --import tsx --input-type=module -e "$1" ${redirection}`;
+    const { stdout, stderr } = spawnSync("bash", ["-c", shell, process.execPath, read], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    return stdout.trimEnd().split("\n");
+  };
+  const once = "pin-unavailable a pipe gives its PIN to one login: use a file of mode 0600";
+  expect(run("<(sleep 0.1; echo 1234)")).toEqual(["1234", once]);
+  expect(run("/dev/stdin < <(echo 1234)")).toEqual(["1234", once]);
+  write("5678\n");
+  expect(run(`/dev/fd/7 7<${file}`)).toEqual(["5678"]);
 });
 
 test("what an editor left in the file is refused before it costs an attempt at the token", () => {

@@ -5,9 +5,10 @@
  */
 import { isStrongroomError } from "../../base/errors.ts";
 import { openSession } from "../open.ts";
-import type { PinPrompt } from "../pin.ts";
+import { isReadOnce, type PinPrompt, readPinFile } from "../pin.ts";
 import { loadProfile } from "../profile-file.ts";
 import type { ObjectHandle, TokenSession } from "../session.ts";
+import { formatTokenUri, parseTokenUri } from "../uri.ts";
 import { type Check, fail, type Level, type Outcome, outcomeOf, pass } from "./check.ts";
 import { AUDITOR_CHECKS } from "./checks-auditor.ts";
 import { EC_CHECKS } from "./checks-ec.ts";
@@ -74,11 +75,11 @@ const MISTAKES: readonly string[] = ["uri-invalid", "profile-invalid", "pin-unav
  * @throws uri-invalid, profile-invalid, pin-unavailable: the token was not examined
  */
 export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
-  const { uri, profile: profileName, progress } = options;
+  const { profile: profileName, progress } = options;
   const profile = loadProfile(profileName);
   const pin = { typed: undefined as Uint8Array | undefined };
   // The PIN is typed once and used twice: the tampering checks open the token in a process of their own.
-  const { prompt } = options;
+  const { uri, prompt } = askedOnce(options);
   const ask: PinPrompt | undefined =
     prompt &&
     (async () => {
@@ -127,6 +128,13 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
   } finally {
     pin.typed?.fill(0);
   }
+}
+
+/** A pipe gives its PIN once, as a person does. */
+function askedOnce({ uri, prompt }: DoctorOptions): Pick<DoctorOptions, "uri" | "prompt"> {
+  const { pinSource, ...rest } = parseTokenUri(uri);
+  if (pinSource === undefined || !isReadOnce(pinSource)) return { uri, prompt };
+  return { uri: formatTokenUri(rest), prompt: () => Promise.resolve(readPinFile(pinSource)) };
 }
 
 async function examine(check: Check, bench: Workbench): Promise<CheckReport> {

@@ -8,8 +8,12 @@ function absent(): never {
 }
 
 export const basename: () => never = absent;
+export const closeSync: () => never = absent;
+export const constants: Readonly<Record<string, never>> = {};
 export const createRequire: () => never = absent;
 export const dirname: () => never = absent;
 export const existsSync: () => never = absent;
+export const fstatSync: () => never = absent;
+export const openSync: () => never = absent;
 export const readFileSync: () => never = absent;
-export const statSync: () => never = absent;
+export const readSync: () => never = absent;
