@@ -64,8 +64,12 @@ export async function initialiseToken(options: InitialiseOptions): Promise<Initi
       initialised.filter(({ info }) => info.label === label),
       label,
     );
-    if (options.eraseLabel !== undefined)
-      return await erase(module, initialised, options.eraseLabel, options);
+    const { eraseLabel } = options;
+    if (same && eraseLabel !== undefined && eraseLabel !== label)
+      throw new StrongroomError("usage", `another token is labelled ${label}, serial ${same.info.serial}`, {
+        hint: "nothing was erased; give another --label",
+      });
+    if (eraseLabel !== undefined) return await erase(module, initialised, eraseLabel, options);
     if (!same) {
       const blank = slots.filter(({ info }) => !has(info, CKF_TOKEN.TOKEN_INITIALIZED));
       return { state: "created", info: await make(module, requireBlank(blank), options) };
@@ -121,16 +125,22 @@ async function erase(
   return { state: "erased", info: await make(module, target, options) };
 }
 
-async function make(module: Pkcs11Module, { slot }: Slot, options: InitialiseOptions): Promise<TokenInfo> {
+async function make(
+  module: Pkcs11Module,
+  { slot, info }: Slot,
+  options: InitialiseOptions,
+): Promise<TokenInfo> {
   const before = module.slots().map((other) => module.tokenInfo(other).serial);
   const officer = await options.soPin();
   withPin(officer, (pin) => module.initToken(slot, pin, options.label));
-  // Some modules move the token to a new slot, some give it a new serial number.
+  // Some modules move the token to a new slot, some give it a new serial number; others have its label.
   const labelled = module
     .slots()
     .map((candidate) => ({ slot: candidate, info: module.tokenInfo(candidate) }))
-    .filter(({ info }) => info.label === options.label && has(info, CKF_TOKEN.TOKEN_INITIALIZED));
-  const made = labelled.find(({ info }) => !before.includes(info.serial)) ?? labelled[0];
+    .filter((one) => one.info.label === options.label && has(one.info, CKF_TOKEN.TOKEN_INITIALIZED));
+  const made =
+    labelled.find((one) => !before.includes(one.info.serial)) ??
+    labelled.find((one) => one.info.serial === info.serial);
   if (!made) throw new StrongroomError("token-failed", "the initialised token does not show up");
   return setUserPin(module, made.slot, options);
 }

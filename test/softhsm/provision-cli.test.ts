@@ -180,6 +180,33 @@ describe.sequential("from a blank token to a fleet of one", () => {
     expect(error).toMatchObject({ code: "pin-unavailable", hint: expect.stringContaining("pin-source") });
   });
 
+  test("a token that is erased gets no other one's label, nor another one its user PIN", async () => {
+    const second = [
+      ...["--so-pin-source", file("so-pin-2"), "--pin-source", file("pin-2")],
+      ...["--generate-pins", "--json"],
+    ];
+    const made = await run("init", "--uri", module, "--label", "second", ...second);
+    const { serial } = JSON.parse(made.stdout) as { readonly serial: string };
+    const taken = await run(
+      "init",
+      "--uri",
+      module,
+      "--label",
+      "site-a",
+      "--force-erase",
+      "second",
+      ...second,
+    );
+    expect(taken.error).toMatchObject({ code: "usage", hint: expect.stringContaining("nothing was erased") });
+    // By its serial number there is no doubt which one is meant.
+    const one = module.replace("pkcs11:", `pkcs11:serial=${serial}`);
+    const again = await run("init", "--uri", one, "--label", "site-a", "--force-erase", "second", ...second);
+    expect(again.error).toBeUndefined();
+    const left = await run("init", "--uri", one, "--label", "second", "--force-erase", "site-a", ...second);
+    expect(left.error).toBeUndefined();
+    expect((await run("inventory", "--uri", uri(), "--fleet", "demo")).code).toBe(0);
+  });
+
   test("erasing needs the label typed and the officer's PIN", async () => {
     const wrongLabel = await init("--label", "site-b", "--force-erase", "site-x");
     expect(wrongLabel.error).toMatchObject({ code: "token-absent" });
