@@ -1,5 +1,5 @@
 /** What an app ships and a visitor enters: whom to believe about fleets. Everything else is learnt from these. */
-import { z } from "zod";
+import * as z from "zod";
 import { type AnnouncedKeys, announcedKeysSchema, NAMESPACE_PATTERN } from "../wire/announcement.ts";
 import { encodeJson, parseJson } from "../wire/json.ts";
 

@@ -3,7 +3,7 @@
  * that was told. Without this memory an older epoch, or another one of the same number, would look as genuine as any.
  * No I/O: apps and monitors store the JSON.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { toHex, utf8 } from "../base/bytes.ts";
 import type { StrongroomError } from "../base/errors.ts";
 import {

@@ -3,7 +3,7 @@
  * operator sign the SHA-256 of its exact bytes, never of a re-serialisation. It names the digest of the announcement
  * before it, so that the chain can be followed and no digest comes twice.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { encodeJson, parseJson } from "./json.ts";
 import { type Manifest, manifestSchema } from "./manifest.ts";
 

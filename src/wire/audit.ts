@@ -2,7 +2,7 @@
  * What the auditor signs for an epoch, and how it is told: the format of the Plexi key-transparency auditor
  * (cloudflare/plexi, plexi_core), so that its client verifies our audits too. Plain Ed25519 over `auditMessage`.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { concat, fromHex, toHex, utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { NAMESPACE_PATTERN, sha256Hex } from "./announcement.ts";

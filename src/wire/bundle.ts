@@ -2,7 +2,7 @@
  * The validation bundle (design §10): all that a client needs to know offline that an announcement is genuine. Its
  * parts are only as good as src/trust finds them to be.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { concat, framed, fromHex, uintBE, utf8 } from "../base/bytes.ts";
 import { MAX_ANNOUNCEMENT_BYTES } from "./announcement.ts";
 import { type Audit, auditSchema } from "./audit.ts";

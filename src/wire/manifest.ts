@@ -2,7 +2,7 @@
  * The fleet manifest: the public keys and roles of a fleet (design §2, §3). JSON, hashed and pinned by its
  * exact bytes and never by a re-serialisation.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { StrongroomError } from "../base/errors.ts";
 import { encodeJson, parseJson } from "./json.ts";
 

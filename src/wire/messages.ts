@@ -2,7 +2,7 @@
  * The messages inside the sealed envelope (design §6): what a client may ask and what it may be told.
  * Everything decoded here is hostile until its schema has passed: exact sizes, no unknown fields.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { concat } from "../base/bytes.ts";
 import type { WireCode } from "../base/errors.ts";
 import {

@@ -28,5 +28,7 @@ test("the SDK bundles for browsers without any Node module", async () => {
   const bytes = output?.contents ?? new Uint8Array(0);
   const packed = gzipSync(bytes).length;
   process.stderr.write(`client SDK for browsers: ${bytes.length} bytes, ${packed} gzipped\n`);
-  expect(packed).toBeLessThan(400_000);
+  // zod's messages in fifty languages come along where anybody imports `{ z }`.
+  expect(output?.text).not.toContain("Ungültige Eingabe");
+  expect(packed).toBeLessThan(300_000);
 });
