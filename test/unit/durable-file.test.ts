@@ -60,6 +60,17 @@ beforeEach(async () => {
 });
 afterEach(() => spy.mockRestore());
 
+/** Relative paths, as people type them. */
+async function inside<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    return await work();
+  } finally {
+    process.chdir(before);
+  }
+}
+
 const mode = (path: string): number => statSync(path).mode & 0o777;
 
 describe.each([
@@ -94,6 +105,15 @@ describe.each([
       code: "file-failed",
     });
   });
+});
+
+test.each([
+  ["a", ["sync "]],
+  ["a/b/", ["sync /a", "sync "]],
+  ["./a//b", ["sync /a", "sync "]],
+])("the folder %s is made, and ends", async (path, synced) => {
+  await inside(dir, () => makeFolder(path));
+  expect(calls).toEqual(synced);
 });
 
 test("what is private is so from the start, its folder too", () => {

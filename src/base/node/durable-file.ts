@@ -44,7 +44,10 @@ const temporaryBeside = (path: string): string =>
 
 /** The folders whose entries are new after `first` and all down to `path` were made. */
 function* parentsOf(path: string, first: string): Iterable<string> {
-  for (let at = path; at.length >= first.length; at = dirname(at)) yield dirname(at);
+  for (let at = path; ; at = dirname(at)) {
+    yield dirname(at);
+    if (at.length <= first.length) return;
+  }
 }
 
 /** Makes the name of a new file or folder durable. @throws the system's error */
@@ -95,7 +98,11 @@ export async function writeDurably(path: string, bytes: Uint8Array): Promise<voi
   }
 }
 
-/** A new file that its owner alone can read; one that is there stays. @throws file-failed, store-full */
+/**
+ * A new file that its owner alone can read; one that is there stays. It has its name from the start, so after a power
+ * failure it may be empty: readers of PINs and tokens refuse that.
+ * @throws file-failed, store-full
+ */
 export async function createPrivate(path: string, bytes: Uint8Array): Promise<void> {
   try {
     await create(path, bytes, 0o600);
