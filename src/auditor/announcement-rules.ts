@@ -142,6 +142,8 @@ function checkFleet(
   const name = `fleet ${manifest.fleet}`;
   if (old?.status === "revoked" && status !== "revoked")
     throw auditorRefused(`${name} was revoked, and stays so`, "announce a new fleet under another name");
+  if (old?.evidenceSha256 !== undefined && fleet.evidenceSha256 === undefined && status !== "revoked")
+    throw auditorRefused(`${name} had evidence, and has none now`);
   if (old?.manifestSha256 === manifestSha256) {
     // Clients read the manifest in the announcement, and nobody looks at the evidence of this hash again.
     if (JSON.stringify(old.manifest) === JSON.stringify(manifest)) return;

@@ -201,6 +201,17 @@ test("a revoked fleet stays revoked, and a changed one follows from its predeces
   );
 });
 
+test("evidence that was there once stays, also where an epoch leaves its fleet out; a revoked fleet needs none", () => {
+  const shown = fleet("one", { evidenceSha256: sha256HexOf("evidence") });
+  const withIt = { ...before, announcement: { ...first, fleets: [shown] } };
+  const without = { ...before, announcement: { ...first, fleets: [fleet("two")] } };
+  for (const known of [{ before: withIt }, { before: without, leftOut: [shown] }]) {
+    expect(() => check({}, known)).toThrow(refused(/had evidence, and has none now/));
+    check({ fleets: [fleet("two"), { ...shown, evidenceSha256: sha256HexOf("better") }] }, known);
+    check({ fleets: [fleet("two"), fleet("one", { status: "revoked" })] }, known);
+  }
+});
+
 test("a new audit key signs from the epoch after the one that announced it", () => {
   const auditKeys = [AUDITOR, NEXT_AUDITOR];
   expect(signingKey({ auditKeys, before }, second)).toBe(AUDITOR);
