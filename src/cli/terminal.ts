@@ -61,6 +61,9 @@ export function exitCode(error: unknown): number {
     "profile-invalid",
     "manifest-invalid",
     "plan-invalid",
+    // A supervisor that starts a service again after a refused PIN locks the token.
+    "pin-incorrect",
+    "pin-locked",
   ];
   return isStrongroomError(error) && usage.includes(error.code) ? 2 : 1;
 }
