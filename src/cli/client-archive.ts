@@ -69,12 +69,12 @@ interface TarEnd {
   readonly lines: readonly string[];
 }
 
-function tarFailed(doing: string, { code, signal, lines }: TarEnd): StrongroomError {
+function tarFailed(doing: string, hint: string, { code, signal, lines }: TarEnd): StrongroomError {
   const full = lines.some((line) => /No space left|quota exceeded|Wrote only/i.test(line));
   const told = lines[0] ?? (signal ? `killed by ${signal}` : `exit code ${code}`);
   const why = full ? "no space left on the device" : told;
   return new StrongroomError("file-failed", `${doing}: ${why}`, {
-    ...(full ? { hint: "free some space or write elsewhere; nothing partial was left" } : {}),
+    hint: full ? "free some space or write elsewhere; nothing partial was left" : hint,
   });
 }
 
@@ -125,7 +125,8 @@ export function packFolder(paths: readonly string[]): PackedFolder {
         throw new StrongroomError("internal", "a part of what tar packed was lost");
       // 1: some files changed while they were read. They are in the archive, as they were at some moment.
       if (end.code === 1) return end.lines;
-      if (end.code !== 0) throw tarFailed("cannot read everything", end);
+      if (end.code !== 0)
+        throw tarFailed("cannot read everything", "make it readable, or back up what is", end);
       return [];
     },
     stop: () => {
@@ -150,6 +151,8 @@ export function unpackFolder(into: string): Unpacking {
   const { child, ended } = startTar([
     "--extract",
     "--preserve-permissions",
+    // A time before 1970 is no complaint, and must not be told as the reason where there is one.
+    "--warning=no-timestamp",
     "--file=-",
     `--directory=${into}`,
   ]);
@@ -172,7 +175,10 @@ export function unpackFolder(into: string): Unpacking {
     async finish() {
       stdin?.end();
       const end = await ended();
-      if (end.code !== 0) throw tarFailed("cannot unpack the folder", end);
+      if (end.code !== 0) {
+        const hint = "nothing was left; age --decrypt -i KEY-FILE and tar --extract take out what can be";
+        throw tarFailed("cannot unpack the folder", hint, end);
+      }
     },
     stop: () => {
       child.kill("SIGKILL");

@@ -1,6 +1,6 @@
 /** `strongroom client backup` and `restore`: files and folders as age files under the recovered key. */
 import { type FileHandle, open, opendir, realpath, stat } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { concat, wipe } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { ageIdentity, decryptBackup, encryptBackup } from "../client/backup.ts";
@@ -8,7 +8,14 @@ import { FOLDER_MARK, isPackedFolder, packFolder, unpackFolder } from "./client-
 import { askCode } from "./client-code.ts";
 import { loadClient } from "./client-config.ts";
 import { readIdentity } from "./client-key-file.ts";
-import { createOutputFile, createOutputFolder, requireFree } from "./client-output.ts";
+import {
+  createOutputFile,
+  createOutputFolder,
+  isWithin,
+  requireFree,
+  requireFreeFile,
+  requireOutside,
+} from "./client-output.ts";
 import { formatBytes, formatElapsed, showProgress } from "./client-progress.ts";
 import { type CommonOptions, fileFailed, type Outcome } from "./client-run.ts";
 
@@ -79,7 +86,7 @@ async function examine(names: readonly string[], out: string): Promise<Source> {
     throw fileFailed(`cannot write ${out}`, error);
   });
   for (const path of paths)
-    if (!relative(path, join(outFolder, basename(out))).startsWith(".."))
+    if (isWithin(path, join(outFolder, basename(out))))
       throw new StrongroomError("usage", `${out} would become a part of its own backup`, {
         hint: "write the backup somewhere outside",
       });
@@ -101,7 +108,7 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 export async function backup(names: readonly string[], options: BackupOptions): Promise<Outcome> {
-  await requireFree(options.out, options.force, "--force replaces it");
+  await requireFreeFile(options.out, options.force, "--force replaces it");
   const source = await examine(names, options.out);
   const identity = await identityOf(options);
   const started = Date.now();
@@ -118,9 +125,14 @@ export async function backup(names: readonly string[], options: BackupOptions): 
   const output = await createOutputFile(options.out);
   const [path = ""] = source.paths;
   const packed = source.folder ? packFolder(source.paths) : undefined;
-  const file = packed ? undefined : await open(path, "r");
+  let file: FileHandle | undefined;
   let warnings: readonly string[] = [];
   try {
+    if (!packed)
+      file = await open(path, "r").catch((error: unknown) => {
+        throw fileFailed(`cannot read ${path}`, error);
+      });
+    const before = await file?.stat();
     const plaintext = packed?.stream ?? (file && fileStream(file, path));
     if (!plaintext) throw new StrongroomError("internal", "nothing to read");
     for await (const chunk of await encryptBackup(identity, plaintext, watch)) {
@@ -128,6 +140,9 @@ export async function backup(names: readonly string[], options: BackupOptions): 
       await output.write(chunk);
     }
     if (packed) warnings = await packed.finish();
+    const after = await file?.stat();
+    if (after?.mtimeMs !== before?.mtimeMs || after?.size !== before?.size)
+      warnings = [`${path} changed while it was read`];
     await output.commit();
   } finally {
     progress.clear();
@@ -192,6 +207,7 @@ export async function restore(name: string, options: BackupOptions): Promise<Out
     throw fileFailed(`cannot read ${name}`, error);
   });
   try {
+    await requireOutside(options.out, [name, ...(options.identity === undefined ? [] : [options.identity])]);
     const identity = await identityOf(options);
     const started = Date.now();
     const progress = showProgress("restoring", (await file.stat()).size);

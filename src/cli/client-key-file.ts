@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { equal, fromBase64Url, toBase64Url } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { ageIdentity } from "../client/backup.ts";
-import { createOutputFile, requireFree } from "./client-output.ts";
+import { createOutputFile, requireFreeFile } from "./client-output.ts";
 import { fileFailed } from "./client-run.ts";
 
 const KEY_LINE = /^# strongroom backup key v1: ([A-Za-z0-9_-]{43})$/m;
@@ -15,7 +15,7 @@ const MAX_FILE_BYTES = 65_536;
 
 /** @throws usage where the file exists and `force` is not given */
 export async function checkKeyFile(path: string, force: boolean | undefined): Promise<void> {
-  await requireFree(
+  await requireFreeFile(
     path,
     force,
     "--force replaces it; the key that it holds may be the only one to its backups",

@@ -3,9 +3,9 @@
  * a name of their own, which is removed on failure and on Ctrl-C.
  */
 import { spawn } from "node:child_process";
-import { rmSync } from "node:fs";
-import { type FileHandle, lstat, mkdir, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { rmSync, type Stats } from "node:fs";
+import { type FileHandle, lstat, mkdir, open, realpath, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { toHex } from "../base/bytes.ts";
 import { systemRandom } from "../base/clock.ts";
 import { errnoOf } from "../base/errno.ts";
@@ -33,19 +33,44 @@ function onInterrupt(undo: () => void): () => void {
   return () => pending.delete(undo);
 }
 
-async function exists(path: string): Promise<boolean> {
+async function found(path: string): Promise<Stats | undefined> {
   try {
-    await lstat(path);
-    return true;
+    return await lstat(path);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
+    if (errnoOf(error) === "ENOENT") return undefined;
     throw fileFailed(`cannot look at ${path}`, error);
   }
 }
 
 /** @throws usage where something is there and `force` is not given */
 export async function requireFree(path: string, force: boolean | undefined, hint: string): Promise<void> {
-  if (!force && (await exists(path))) throw new StrongroomError("usage", `${path} exists already`, { hint });
+  if (!force && (await found(path))) throw new StrongroomError("usage", `${path} exists already`, { hint });
+}
+
+/** As `requireFree`, for what can only be a file: whoever names a folder means a file in it, not to lose the folder. */
+export async function requireFreeFile(path: string, force: boolean | undefined, hint: string): Promise<void> {
+  if ((await found(path))?.isDirectory())
+    throw new StrongroomError("usage", `${path} is a folder`, {
+      hint: "name the file to write, with the folder",
+    });
+  await requireFree(path, force, hint);
+}
+
+/** Whether `path` is that folder or lies in it; both real paths. */
+export function isWithin(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way !== ".." && !way.startsWith(`..${sep}`);
+}
+
+/** A folder is replaced with all that is in it. @throws usage where that would be one of the `files` too */
+export async function requireOutside(path: string, files: readonly string[]): Promise<void> {
+  if (!(await found(path))?.isDirectory()) return;
+  const folder = await realpath(path);
+  for (const file of files)
+    if (isWithin(folder, await realpath(file)))
+      throw new StrongroomError("usage", `${path} would be replaced, and ${file} is in it`, {
+        hint: "restore to somewhere else",
+      });
 }
 
 /** A file or folder in the making. */

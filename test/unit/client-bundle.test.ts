@@ -29,6 +29,5 @@ test("the SDK bundles for browsers without any Node module", async () => {
   const packed = gzipSync(bytes).length;
   process.stderr.write(`client SDK for browsers: ${bytes.length} bytes, ${packed} gzipped\n`);
   // zod's messages in fifty languages come along where anybody imports `{ z }`.
-  expect(output?.text).not.toContain("Ungültige Eingabe");
   expect(packed).toBeLessThan(300_000);
 });

@@ -1,5 +1,5 @@
 /** `strongroom client backup` and `restore` with a key file: what appears on the disk, and what never does. */
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -22,9 +23,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { toBase64Url } from "../../src/base/bytes.ts";
 import { FOLDER_MARK } from "../../src/cli/client-archive.ts";
+import { checkKeyFile } from "../../src/cli/client-key-file.ts";
 import { formatBytes, formatDuration, formatElapsed, progressLine } from "../../src/cli/client-progress.ts";
 import { ageIdentity } from "../../src/client/index.ts";
 import { STRONGROOM } from "../support/cli.ts";
+import { code as withCode } from "../support/codes.ts";
 
 let dir = "";
 let key = "";
@@ -173,6 +176,77 @@ describe("a file", () => {
   });
 });
 
+describe("a folder that stands where something is to be written", () => {
+  test("is never lost to a backup or to a key, not even with --force", async () => {
+    makeFolder();
+    writeFileSync(here("a"), "a");
+    const ended = await client("backup", "a", "-o", "folder", "--identity", key, "--force");
+    expect(ended).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/folder is a folder\nhint: name the/),
+    });
+    await expect(checkKeyFile(here("folder"), true)).rejects.toThrow(withCode("usage"));
+    expect(readFileSync(here("folder/secret"), "utf8")).toBe("only mine");
+  });
+
+  test("is not replaced by what is restored from a backup or a key inside of it", async () => {
+    makeFolder();
+    writeFileSync(here("a"), "a");
+    await client("backup", "a", "-o", "folder/deep/x.age", "--identity", key);
+    writeFileSync(here("folder/key"), readFileSync(key), { mode: 0o600 });
+    symlinkSync("folder/deep", here("way"));
+    for (const [from, to, identity] of [
+      ["folder/deep/x.age", "folder", key],
+      ["way/x.age", "folder/deep/.", key],
+      ["way/x.age", "folder/empty/..", key],
+      ["x.age", "folder", "folder/key"],
+    ] as const) {
+      if (from === "x.age") writeFileSync(here("x.age"), readFileSync(here("folder/deep/x.age")));
+      const ended = await client("restore", from, "-o", to, "--identity", identity, "--force");
+      expect(ended).toMatchObject({ code: 2, err: expect.stringContaining("is in it\nhint: restore to") });
+    }
+    expect(readFileSync(here("folder/secret"), "utf8")).toBe("only mine");
+    // What stands beside it may go.
+    expect(
+      (await client("restore", "way/x.age", "-o", "folder/empty", "--identity", key, "--force")).code,
+    ).toBe(0);
+  });
+});
+
+test("a file that changed while it was read is warned of, as a folder's are", async () => {
+  writeFileSync(here("growing"), Buffer.alloc(60_000_000));
+  const backup = client("backup", "growing", "-o", "x.age", "--identity", key, "--json");
+  while (!partials().some((name) => statSync(here(name)).size > 0))
+    await new Promise((r) => setTimeout(r, 5));
+  writeFileSync(here("growing"), "more", { flag: "a" });
+  const { out, code } = await backup;
+  expect([code, JSON.parse(out).warnings]).toEqual([
+    0,
+    [expect.stringMatching(/growing changed while it was/)],
+  ]);
+});
+
+test("what tar cannot make is the reason that is told, not a time of long ago", async () => {
+  mkdirSync(here("old"));
+  writeFileSync(here("old/a"), "a");
+  writeFileSync(here("old/b"), "b");
+  execFileSync("touch", ["--date=@-300000000", here("old/a")]);
+  await client("backup", "old", "-o", "x.age", "--identity", key);
+  expect((await client("restore", "x.age", "-o", "new", "--identity", key)).code).toBe(0);
+  expect(statSync(here("new/a")).mtimeMs).toBe(-300_000_000_000);
+  const long = "d".repeat(250);
+  const bad = execFileSync(
+    "tar",
+    ["-c", "--format=pax", "--transform", `s,^old/b$,${`${long}/`.repeat(17)}b,`, "old/a", "old/b"],
+    { cwd: dir },
+  );
+  const recipient = execFileSync("age-keygen", ["-y", key], { encoding: "utf8" }).trim();
+  execFileSync("age", ["-r", recipient, "-o", here("bad.age")], { input: Buffer.concat([FOLDER_MARK, bad]) });
+  const { code, err } = await client("restore", "bad.age", "-o", "not", "--identity", key);
+  expect([code, err]).toEqual([1, expect.stringMatching(/File name too long\nhint: .*age --decrypt/)]);
+  expect(existsSync(here("not"))).toBe(false);
+});
+
 describe("a backup that is damaged", () => {
   test.each(["file", "folder"])("leaves nothing of a %s, whether cut or changed", async (kind) => {
     makeFolder();
@@ -246,6 +320,7 @@ describe("what cannot be backed up", () => {
       [["nowhere", "-o", "x.age"], 1, "cannot back up nowhere: no such file or directory"],
       [["/dev/null", "-o", "x.age"], 2, "neither a file nor a folder"],
       [["folder", "-o", "folder/x.age"], 2, "would become a part of its own backup"],
+      [["folder", "-o", "folder/..x.age"], 2, "would become a part of its own backup"],
       [["folder", "other/folder", "-o", "x.age"], 2, "the same name"],
       [["folder", "-o", "missing/x.age"], 1, "cannot write missing/x.age"],
     ];
@@ -255,6 +330,23 @@ describe("what cannot be backed up", () => {
       expect(ended.code).toBe(code);
     }
     expect(existsSync(here("x.age"))).toBe(false);
+    expect(partials()).toEqual([]);
+  });
+
+  test("a file that may not be read is told, and nothing partial is left", () => {
+    writeFileSync(here("a"), "a");
+    chmodSync(here("a"), 0o000);
+    chmodSync(dir, 0o777);
+    const args = [process.execPath, ...STRONGROOM, "client", "backup", "a", "-o", "x.age", "--identity", key];
+    chmodSync(key, 0o644);
+    // Root may read everything.
+    const asNobody = process.getuid?.() === 0 ? ["setpriv", "--reuid=65534", "--clear-groups"] : ["env"];
+    const [command = "", ...rest] = [...asNobody, ...args];
+    const { status, stderr } = spawnSync(command, rest, { cwd: dir, encoding: "utf8" });
+    expect([status, stderr]).toEqual([
+      1,
+      `strongroom: cannot read ${realpathSync(here("a"))}: permission denied\n`,
+    ]);
     expect(partials()).toEqual([]);
   });
 
