@@ -6,12 +6,12 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import type { Cluster } from "../store/etcd/cluster.ts";
-import { fence, fencesOf, liftFence } from "../store/etcd/fence.ts";
+import { allFenced, fence, fencesOf, liftFence } from "../store/etcd/fence.ts";
 import { type ClusterReport, inspectCluster } from "../store/etcd/inspect.ts";
 import type { Keyspace } from "../store/etcd/keyspace.ts";
 import { importRecords, snapshot } from "../store/etcd/transfer.ts";
 import { openCluster, openStore, storeKeys } from "../store/open-store.ts";
-import { openRecordFile, writeRecordFile } from "../store/record-file.ts";
+import { openRecordFile, type RecordFileHeader, writeRecordFile } from "../store/record-file.ts";
 import {
   ALL_SHARDS,
   clustersOfShards,
@@ -197,9 +197,10 @@ async function exportShards(options: ExportOptions): Promise<void> {
       await fence(cluster, keys, shards, "moved");
       say(`shards ${formatShardRange(shards)} of cluster ${name} are closed`);
     }
+    const fenced = await allFenced(cluster, keys, shards);
     const { revision, records } = await snapshot(cluster, keys, shards);
-    const header = { cluster: name, prefix: etcd.prefix, shards, revision };
-    return { ...(await writeRecordFile(options.out, header, records)), revision: `${revision}` };
+    const header = { cluster: name, prefix: etcd.prefix, shards, fenced, revision };
+    return { ...(await writeRecordFile(options.out, header, records)), revision: `${revision}`, fenced };
   });
   if (options.json)
     printJson({ cluster: name, shards: formatShardRange(shards), file: options.out, ...result });
@@ -207,21 +208,44 @@ async function exportShards(options: ExportOptions): Promise<void> {
     say(
       `${options.out}: ${result.records} records of shards ${formatShardRange(shards)} at revision ${result.revision}`,
     );
+  if (!result.fenced)
+    say(
+      yellow(
+        "the shards are open: what is written from now on is not in the file; to move them, use --fence",
+      ),
+    );
 }
 
 interface ImportCommandOptions extends Common {
   readonly in: string;
   readonly cluster: string;
   readonly dryRun?: boolean;
+  readonly unfenced?: boolean;
+}
+
+/**
+ * A file of shards that stayed open lacks what was written after it: registrations, and attempts that people have used.
+ * @throws conflict
+ */
+function assertMovable({ fenced, prefix }: RecordFileHeader, config: EtcdConfig, unfenced: boolean): void {
+  if (prefix !== config.prefix)
+    throw new StrongroomError("conflict", `the file's records are of ${prefix}, not of ${config.prefix}`, {
+      hint: "they are another fleet's, which this one cannot open",
+    });
+  if (!fenced && !unfenced)
+    throw new StrongroomError("conflict", "the file's shards were open when it was made", {
+      hint: "export them again with --fence; with --unfenced all that was written to them since is given up",
+    });
 }
 
 async function importShards(options: ImportCommandOptions): Promise<void> {
   const siteStore = loadSiteStore(options.config);
-  etcdOf(siteStore);
+  const etcd = etcdOf(siteStore);
   const dryRun = options.dryRun === true;
   const file = await openRecordFile(options.in);
   try {
     const { shards } = file.header;
+    assertMovable(file.header, etcd, options.unfenced === true);
     const summary = await withCluster(siteStore, options.cluster, (cluster, keys) =>
       importRecords(cluster, keys, file, { dryRun }),
     );
@@ -278,6 +302,10 @@ export function storeCommand(): Command {
     .requiredOption("--in <file>", "a file that export made")
     .requiredOption("--cluster <name>", "the cluster to fill")
     .option("--dry-run", "check the file and the shards, write nothing")
+    .option(
+      "--unfenced",
+      "take a file of shards that stayed open, though what was written since is not in it",
+    )
     .action(importShards);
   sub("fence", "close shards of a cluster to every site, or open them again")
     .requiredOption("--shards <range>", "two hex digits or a range of them, e.g. 80-8f")

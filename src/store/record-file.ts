@@ -1,7 +1,7 @@
 /**
  * Records on their way from one cluster to another, as a file of JSON lines:
  *
- *     {"format":"strongroom-records/v1","cluster":…,"prefix":…,"shards":"80-8f","revision":"1234"}
+ *     {"format":"strongroom-records/v2","cluster":…,"prefix":…,"shards":"80-8f","fenced":true,"revision":"1234"}
  *     {"id":"<64 hex digits>","revision":"1200","value":"<base64url>"}           ascending ids
  *     {"records":1,"content":"<SHA-256>","sha256":"<SHA-256>"}
  *
@@ -21,7 +21,7 @@ import { syncFolder } from "../base/node/durable-file.ts";
 import type { RecordId, Versioned } from "./record-store.ts";
 import { formatShardRange, parseShardRange, type ShardRange } from "./shard-map.ts";
 
-const FORMAT = "strongroom-records/v1";
+const FORMAT = "strongroom-records/v2";
 /** A record of 1 MiB in base64url, with room for its id. */
 const MAX_LINE_BYTES = 1.5 * 2 ** 20;
 
@@ -29,6 +29,8 @@ export interface RecordFileHeader {
   readonly cluster: string;
   readonly prefix: string;
   readonly shards: ShardRange;
+  /** Whether all of them were closed when the records were read; if not, more may have been written since. */
+  readonly fenced: boolean;
   /** The cluster's revision that the records were read at. */
   readonly revision: bigint;
 }
@@ -69,6 +71,7 @@ const headerLine = z.strictObject({
   cluster: z.string().max(63),
   prefix: z.string().max(1024),
   shards: z.string().max(5),
+  fenced: z.boolean(),
   revision: decimal,
 });
 /** What any version begins with. */
@@ -106,12 +109,13 @@ export async function writeRecordFile(
       buffered += bytes.length;
       if (buffered > 2 ** 20) await flush();
     };
-    const { cluster, prefix, shards, revision } = header;
+    const { cluster, prefix, shards, fenced, revision } = header;
     await write({
       format: FORMAT,
       cluster,
       prefix,
       shards: formatShardRange(shards),
+      fenced,
       revision: `${revision}`,
     });
     for await (const record of records) {
@@ -259,8 +263,8 @@ async function verify(
             hint: "import it with the version of strongroom that wrote it",
           },
         );
-      const { cluster, prefix, shards, revision } = parse(line, headerLine);
-      header = { cluster, prefix, shards: parseShardRange(shards), revision: BigInt(revision) };
+      const { shards, revision, cluster, prefix, fenced } = parse(line, headerLine);
+      header = { cluster, prefix, shards: parseShardRange(shards), fenced, revision: BigInt(revision) };
       hash.update(line);
       continue;
     }

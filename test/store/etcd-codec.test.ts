@@ -225,15 +225,16 @@ test("the file of exported records is as it was always written", async () => {
     cluster: "main",
     prefix: "/strongroom/f/",
     shards: { first: 0x80, last: 0x8f },
+    fenced: true,
     revision: 20n,
   };
   await writeRecordFile(path, header, records);
   expect(readFileSync(path, "utf8")).toBe(
     [
-      '{"format":"strongroom-records/v1","cluster":"main","prefix":"/strongroom/f/","shards":"80-8f","revision":"20"}',
+      '{"format":"strongroom-records/v2","cluster":"main","prefix":"/strongroom/f/","shards":"80-8f","fenced":true,"revision":"20"}',
       `{"id":"${"80".repeat(32)}","revision":"12","value":"c2VhbGVk"}`,
       `{"id":"${"81".repeat(32)}","revision":"9007199254740993","value":""}`,
-      '{"records":2,"content":"ba60146ebc1a19cb24b8088ce0090029a4bc207273bdd71a69f405bb1b47e513","sha256":"62147ccfff0c3c90b7a83f3eb7c76fcf0eefd2d2abe08deb614767b88bd4f136"}',
+      '{"records":2,"content":"ba60146ebc1a19cb24b8088ce0090029a4bc207273bdd71a69f405bb1b47e513","sha256":"93237c651a46b1c6b6681621559725241a0217f604e9d689ffadc2b9c2c101b3"}',
       "",
     ].join("\n"),
   );
@@ -241,10 +242,10 @@ test("the file of exported records is as it was always written", async () => {
   expect(file.header).toEqual(header);
   await file.close();
 
-  writeFileSync(path, readFileSync(path, "utf8").replace("strongroom-records/v1", "strongroom-records/v2"));
+  writeFileSync(path, readFileSync(path, "utf8").replace("strongroom-records/v2", "strongroom-records/v3"));
   await expect(openRecordFile(path)).rejects.toMatchObject({
     code: "decode-failed",
-    message: expect.stringContaining("strongroom-records/v2"),
+    message: expect.stringContaining("strongroom-records/v3"),
     hint: expect.stringContaining("version"),
   });
   rmSync(dir, { recursive: true });

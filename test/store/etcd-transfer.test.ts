@@ -256,14 +256,46 @@ describe("moving shards", () => {
     await two.etcdctl(["put", "/strongroom/reached/fences/10", `import ${content}`]);
     const live = await open(section("/strongroom/reached/", 2, { "00-ff": "new" }));
     const [used] = await fill(live, 1, 0xf0);
-    await expect(run("import", "--config", config, "--cluster", "new", "--in", file)).rejects.toMatchObject({
-      code: "conflict",
-    });
+    await expect(
+      run("import", "--config", config, "--cluster", "new", "--in", file, "--unfenced"),
+    ).rejects.toMatchObject({ message: expect.stringContaining("have 1 records already") });
     const { clusters } = JSON.parse(await run("status", "--config", config, "--json"));
     expect(clusters[1]).toMatchObject({ name: "new", records: 1 });
     expect(used).toBeDefined();
     await source.close();
     await live.close();
+  });
+
+  test("a file of shards that stayed open is taken only when that is asked for, another fleet's never", async () => {
+    const store = section("/strongroom/open/", 1, WHOLE);
+    const source = await open(store);
+    const [before] = await fill(source, 1, 0x40);
+    const file = newFile();
+    const config = configFile(store);
+    const exported = JSON.parse(
+      await run("export", "--config", config, "--shards", "40", "--out", file, "--json"),
+    );
+    expect(exported).toMatchObject({ fenced: false });
+    // In no file, and gone with the move, were the file taken for one of closed shards.
+    const [after] = await fill(source, 1, 0x40);
+    const args = ["import", "--config", config, "--cluster", "new", "--in", file];
+    for (const more of [[], ["--dry-run"]])
+      await expect(run(...args, ...more)).rejects.toMatchObject({ code: "conflict" });
+    expect(await two.etcdctl(["get", "--prefix", "--keys-only", "/strongroom/open/"])).toBe("");
+
+    const foreign = configFile(section("/strongroom/other/", 1, WHOLE));
+    await expect(
+      run("import", "--config", foreign, "--cluster", "new", "--in", file, "--unfenced"),
+    ).rejects.toMatchObject({ code: "conflict" });
+    expect(await two.etcdctl(["get", "--prefix", "--keys-only", "/strongroom/other/"])).toBe("");
+
+    await run(...args, "--unfenced");
+    const target = await open(section("/strongroom/open/", 2, { "00-ff": "new" }));
+    if (before === undefined || after === undefined) throw new Error("no records");
+    expect((await target.get(before.id))?.value).toEqual(before.value);
+    expect(await target.get(after.id)).toBeUndefined();
+    await source.close();
+    await target.close();
   });
 
   test("a fence is set and lifted by hand", async () => {

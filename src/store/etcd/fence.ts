@@ -21,6 +21,11 @@ export async function fencesOf(
   );
 }
 
+/** Whether no shard of the range is served here. @throws store-unavailable */
+export async function allFenced(cluster: Cluster, keys: Keyspace, range: ShardRange): Promise<boolean> {
+  return (await fencesOf(cluster, keys, range)).size === range.last - range.first + 1;
+}
+
 /**
  * Closes the shards for every site. When it returns, no read or write of theirs is under way here or will be done.
  * @param reason kept with the fence
