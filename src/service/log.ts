@@ -7,6 +7,7 @@ import type { Account } from "../wire/transcripts.ts";
 import type { Outcome, RequestKind } from "./base-metrics.ts";
 import type { ServiceConfig } from "./config-schema.ts";
 import { logFields, loggedError } from "./log-fields.ts";
+import { standardOutput } from "./log-output.ts";
 
 /** Takes one line at a time, with its line feed. */
 export interface LogOutput {
@@ -29,8 +30,8 @@ export interface RequestLine {
 export interface ServiceLog {
   request(line: RequestLine): void;
   event(level: LogLevel, name: string, fields?: Readonly<Record<string, unknown>>, error?: unknown): void;
-  /** Writes what is still in memory, at once. */
-  flush(): void;
+  /** Writes what is still in memory; see StandardOutput. */
+  flush(): Promise<boolean>;
 }
 
 /** The operator can do something about these; the rest is between the client and the rules. */
@@ -58,7 +59,9 @@ function problem(line: RequestLine): object {
  * @param output where lines go; standard output by default, written in the background
  */
 export function createServiceLog(level: LogLevel, output?: LogOutput): ServiceLog {
-  const stdout = output ? undefined : pino.destination({ dest: 1, sync: false });
+  const stdout = output
+    ? undefined
+    : standardOutput((count) => logger.warn({ count }, "log lines were lost: standard output took no more"));
   const logger: pino.Logger = pino(
     {
       level,
@@ -66,7 +69,7 @@ export function createServiceLog(level: LogLevel, output?: LogOutput): ServiceLo
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
-    output ?? stdout ?? pino.destination(1),
+    output ?? stdout,
   );
   // New with every start: lines of one run can be told apart by account, and traced back to nobody.
   const salt = randomBytes(32);
@@ -99,11 +102,6 @@ export function createServiceLog(level: LogLevel, output?: LogOutput): ServiceLo
         name,
       );
     },
-    flush() {
-      // The stream throws if standard output was never opened, or is gone; there is nobody left to tell.
-      try {
-        stdout?.flushSync();
-      } catch {}
-    },
+    flush: async () => stdout?.flush() ?? true,
   };
 }

@@ -31,19 +31,22 @@ export function runUntilStopped(
   const closeMs = drain.noticeMs + drain.deadlineMs + token.deadlineMs + CLOSE_SLACK_MS;
   const { log } = service;
   let stopping = false;
-  const exit = (code: number): never => {
-    log.flush();
+  const exit = async (code: number): Promise<never> => {
+    if (!(await log.flush())) process.kill(process.pid, "SIGKILL");
     return process.exit(code);
   };
   const stop = (code: number): void => {
-    if (stopping) exit(code === 0 ? 130 : code);
+    if (stopping) {
+      void exit(code === 0 ? 130 : code);
+      return;
+    }
     stopping = true;
-    setTimeout(() => exit(1), closeMs).unref();
+    setTimeout(() => void exit(1), closeMs).unref();
     service.close().then(
       () => exit(code),
       (error: unknown) => {
         log.event("error", "closing failed", {}, error);
-        exit(1);
+        return exit(1);
       },
     );
   };
