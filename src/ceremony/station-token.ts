@@ -6,6 +6,7 @@
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { CKF_TOKEN } from "../token/cryptoki.ts";
 import { type Initialised, initialiseToken } from "../token/initialise.ts";
+import { triesLeft } from "../token/login-refusal.ts";
 import type { ModuleInfo, Pkcs11Module, TokenInfo } from "../token/module.ts";
 import { openSession } from "../token/open.ts";
 import { readPinFile } from "../token/pin.ts";
@@ -176,24 +177,7 @@ export class StationToken {
 
   /** PKCS#11 tells no number, but whether it was the first wrong one, and whether the next one locks. */
   #triesLeft(login: Login): string {
-    const { flags } = this.found();
-    const { low, final, locked } =
-      login === "user"
-        ? {
-            low: CKF_TOKEN.USER_PIN_COUNT_LOW,
-            final: CKF_TOKEN.USER_PIN_FINAL_TRY,
-            locked: CKF_TOKEN.USER_PIN_LOCKED,
-          }
-        : {
-            low: CKF_TOKEN.SO_PIN_COUNT_LOW,
-            final: CKF_TOKEN.SO_PIN_FINAL_TRY,
-            locked: CKF_TOKEN.SO_PIN_LOCKED,
-          };
-    if ((flags & locked) !== 0) return "wrong PIN; the token has locked it";
-    if ((flags & final) !== 0) return "wrong PIN; one try is left before the token locks it";
-    if ((flags & low) !== 0)
-      return "wrong PIN; the token counts: some tries are left, it does not say how many";
-    return "wrong PIN; the token does not say how many tries are left";
+    return `wrong PIN; ${triesLeft(login, this.found().flags)}`;
   }
 
   async #ask(who: Login, isNew: boolean, warning?: string): Promise<Uint8Array> {

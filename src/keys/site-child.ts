@@ -2,7 +2,7 @@
 import { StrongroomError } from "../base/errors.ts";
 import { toldError } from "../base/told-error.ts";
 import { openSession } from "../token/open.ts";
-import { readPinFile } from "../token/pin.ts";
+import { pinPath, readPinFile } from "../token/pin.ts";
 import { loadProfile } from "../token/profile-file.ts";
 import type { SiteSetUp, StepAnswer, StepOrder } from "./site-process.ts";
 import { loginFor, takeStep } from "./site-steps.ts";
@@ -19,7 +19,8 @@ async function run({ token, shape, site }: SiteSetUp, { name, input }: StepOrder
     throw new StrongroomError("pin-unavailable", "nothing says where the security officer's PIN is", {
       hint: "add soPinSource: file:/absolute/path to the token",
     });
-  const { session, profile } = await openSession({ uri, profile: profileName }, { login, prompt });
+  const pinFile = soPinSource && pinPath(soPinSource);
+  const { session, profile } = await openSession({ uri, profile: profileName }, { login, prompt, pinFile });
   try {
     return takeStep(name, { session, profile, shape, site }, input as never);
   } finally {

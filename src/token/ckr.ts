@@ -102,13 +102,18 @@ const TABLE: Readonly<Record<string, CkrTraits>> = {
   CKR_WRAPPING_KEY_TYPE_INCONSISTENT: ckr(0x115, "token-refused", "fail"),
   CKR_RANDOM_NO_RNG: ckr(0x121, "token-refused", "fail"),
   CKR_DOMAIN_PARAMS_INVALID: ckr(0x130, "token-refused", "fail"),
+  CKR_CURVE_NOT_SUPPORTED: ckr(0x140, "token-refused", "fail"),
   CKR_BUFFER_TOO_SMALL: ckr(0x150, "token-failed", "fail"),
   CKR_CRYPTOKI_NOT_INITIALIZED: ckr(0x190, "token-failed", "recycle"),
   CKR_CRYPTOKI_ALREADY_INITIALIZED: ckr(0x191, "module-failed", "fail"),
-  CKR_FIPS_SELF_TEST_FAILED: ckr(0x1a9, "token-failed", "recycle"),
+  CKR_FIPS_SELF_TEST_FAILED: ckr(0x1b6, "token-failed", "recycle"),
+  CKR_LIBRARY_LOAD_FAILED: ckr(0x1b7, "module-failed", "recycle"),
   CKR_PIN_TOO_WEAK: ckr(0x1b8, "pin-incorrect", "stop", REPLACE_PIN),
   CKR_PUBLIC_KEY_INVALID: ckr(0x1b9, "token-failed", "fail"),
   CKR_FUNCTION_REJECTED: ckr(0x200, "token-refused", "fail"),
+  CKR_TOKEN_RESOURCE_EXCEEDED: ckr(0x201, "token-busy", "retry"),
+  CKR_OPERATION_CANCEL_FAILED: ckr(0x202, "token-failed", "reopen"),
+  CKR_KEY_EXHAUSTED: ckr(0x203, "token-refused", "fail"),
 };
 
 const NAMES: ReadonlyMap<number, string> = new Map(
@@ -151,9 +156,20 @@ export function tokenError(fn: string, error: unknown): StrongroomError {
   });
 }
 
+/**
+ * Has a failed C_Login used up a try of the PIN, for all that its code says? A refusal is not mended by trying the same
+ * PIN again, and of a vendor's own code nobody knows: either could lock the PIN while nobody looks.
+ */
+export function mayHaveCounted(error: StrongroomError): boolean {
+  const name = error.details.ckr;
+  if (error.details.fn !== "C_Login" || typeof name !== "string") return false;
+  return error.code === "token-refused" || !Object.hasOwn(TABLE, name) || actionFor(error) === "stop";
+}
+
 /** What to do about an error that came from `tokenError`; "fail" for every other error. */
 export function actionFor(error: unknown): CkrAction {
   if (isStrongroomError(error, "token-absent")) return "recycle";
+  if (isStrongroomError(error, "pin-incorrect") || isStrongroomError(error, "pin-locked")) return "stop";
   const name = isStrongroomError(error) ? error.details.ckr : undefined;
   if (typeof name !== "string") return "fail";
   return (TABLE[name] ?? VENDOR).action;

@@ -6,8 +6,9 @@ import { existsSync } from "node:fs";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { actionFor, isCkr } from "./ckr.ts";
 import { CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_TOKEN, CKU } from "./cryptoki.ts";
+import { refusedLogin } from "./login-refusal.ts";
 import { acquireModule, type Handle, type Pkcs11Module, releaseModule, type TokenInfo } from "./module.ts";
-import { pinFor, withPin } from "./pin.ts";
+import { pinFor, pinPath, withPin } from "./pin.ts";
 import type { DriverTraits } from "./profile.ts";
 import { describeTokenUri, matchesToken, type TokenUri } from "./uri.ts";
 
@@ -20,6 +21,8 @@ export interface ConnectionOptions {
   readonly login?: "user" | "so" | "none" | undefined;
   /** A PIN that a person typed; otherwise the URI's pin-source is read at every login. */
   readonly pin?: Uint8Array | undefined;
+  /** The file that `pin` came from, where it came from one: for errors. */
+  readonly pinFile?: string | undefined;
   /** Instead of the module that the URI names; whoever gives it ends it. */
   readonly module?: Pkcs11Module | undefined;
 }
@@ -160,7 +163,9 @@ export class Connection {
       withPin(pinFor(uri, keypad, pin), (text) => this.module.login(this.#session, CKU[login], text));
     } catch (error) {
       // Login belongs to the process, not to the session: another session may have done it.
-      if (!isCkr(error, "CKR_USER_ALREADY_LOGGED_IN")) throw error;
+      if (isCkr(error, "CKR_USER_ALREADY_LOGGED_IN")) return;
+      const file = pin ? this.#options.pinFile : uri.pinSource && pinPath(uri.pinSource);
+      throw refusedLogin(error, { login, file, flags: tokenInfoOrUndefined(this.module, this.#slot)?.flags });
     }
   }
 

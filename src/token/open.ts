@@ -25,6 +25,8 @@ export interface OpenOptions {
   readonly login?: "user" | "so" | "none" | undefined;
   /** Asked where neither pin-source nor the device's own keypad gives the PIN; always for the security officer. */
   readonly prompt?: PinPrompt | undefined;
+  /** The file that `prompt` reads, where it reads one: for errors. */
+  readonly pinFile?: string | undefined;
   /** Instead of the module that the URI names; whoever gives it ends it. */
   readonly module?: Pkcs11Module | undefined;
 }
@@ -42,14 +44,15 @@ export async function openSession(config: SessionConfig, options: OpenOptions = 
   const uri = parseTokenUri(config.uri);
   const profile = loadProfile(config.profile);
   const traits = driverTraits(profile);
-  const { readOnly, login = "user", prompt, module } = options;
+  const { readOnly, login = "user", prompt, pinFile, module } = options;
   const ask = login === "so" || (login === "user" && uri.pinSource === undefined && !hasKeypad(traits));
   const pin = ask && prompt ? await prompt() : undefined;
   // The URI's pin-source is the user's PIN; trying it as the security officer's would cost an attempt.
   if (login === "so" && !pin)
     throw new StrongroomError("pin-unavailable", "the security officer's PIN is asked for at a terminal");
   try {
-    const session = new TokenSession({ uri, traits, keys: config.keys, readOnly, login, pin, module });
+    const { keys } = config;
+    const session = new TokenSession({ uri, traits, keys, readOnly, login, pin, pinFile, module });
     return { session, profile };
   } finally {
     pin?.fill(0);

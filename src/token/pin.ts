@@ -14,7 +14,7 @@ import type { TokenUri } from "./uri.ts";
 export type PinPrompt = () => Promise<Uint8Array>;
 
 /** `file:/path`, `file:///path` or `/path`, as uri.ts lets them through. */
-function pinPath(source: string): string {
+export function pinPath(source: string): string {
   return (source.startsWith("file:") ? source.slice(5) : source).replace(/^\/\/(?=\/)/, "");
 }
 

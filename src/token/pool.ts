@@ -266,7 +266,7 @@ class Pool implements TokenPool, WorkerListener {
       message: error.message,
     });
     if (verdict !== "stop") return;
-    this.#stopped = error;
+    this.#stopped ??= error;
     // Those that serve go on; but a session that they lose must not cost the PIN another try, one for each of them.
     for (const other of this.#workers)
       if (other.state === "opening") other.kill();

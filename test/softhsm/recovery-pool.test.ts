@@ -135,7 +135,9 @@ test("a wrong PIN is tried exactly once, by any number of workers, and never aga
   const { token, events, counts } = start({ ...spy, workers: 3 });
   expect(await codeOfAsync(token.whenReady(20_000))).toBe("pin-incorrect");
   expect(token.health()).toMatchObject({ ready: false, workersReady: 0 });
-  expect(token.health().reason).toContain("CKR_PIN_INCORRECT");
+  expect(token.health().reason).toContain(
+    `CKR_PIN_INCORRECT, the user PIN in ${hsm.pinFile}; the token counts`,
+  );
   expect(await ecdh(token)).toBe("pin-incorrect");
   // Not even the right PIN is tried now: a person has to look at it first.
   writeFileSync(hsm.pinFile, right);

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { StrongroomError } from "../../src/base/errors.ts";
 import { actionFor, ckrOf, isCkr, tokenError } from "../../src/token/ckr.ts";
@@ -60,6 +61,18 @@ test("the binding's names agree with ours", async () => {
     checked++;
   }
   expect(checked).toBeGreaterThan(60);
+});
+
+test("the names are those of the standard's header", () => {
+  const header = readFileSync("node_modules/pkcs11js/includes/pkcs11/pkcs11t.h", "utf8");
+  const defined = [...header.matchAll(/^#define (CKR_\w+) +0x([0-9A-F]+)UL/gm)];
+  expect(defined.length).toBeGreaterThan(90);
+  for (const [, name = "", hex = ""] of defined) {
+    const value = Number.parseInt(hex, 16);
+    if (value === 0) continue;
+    expect([name, `CKR_0x${value.toString(16).toUpperCase()}`]).toContain(ckrOf(coded("", value))?.name);
+  }
+  expect(ckrOf(coded("", 0x1b6))?.name).toBe("CKR_FIPS_SELF_TEST_FAILED");
 });
 
 test("vendor codes are asked about again, foreign errors are bugs", () => {
