@@ -93,7 +93,7 @@ export class EvidenceChecks {
   #verdict(order: EvidenceOrder): Promise<EvidenceVerdict> {
     const { deadlineMs, memoryMb } = this.#limits;
     const { path, execArgv } = childProgram(import.meta.url, "evidence-child");
-    const child = fork(path, [], {
+    const child = fork(path, [`${process.pid}`], {
       // What the heap may not have is collected in time, and does not look like memory that is needed.
       execArgv: [`--max-old-space-size=${memoryMb}`, ...execArgv],
       serialization: "advanced",

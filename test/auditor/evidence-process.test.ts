@@ -3,9 +3,21 @@
  * auditor answers meanwhile; whatever becomes of the process, the answer says so, nothing was written, and the next
  * request is served.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { AuditorConfig } from "../../src/auditor/config.ts";
 import { checkEvidence } from "../../src/auditor/evidence-check.ts";
@@ -96,13 +108,13 @@ interface Child {
   signal(name: NodeJS.Signals): void;
 }
 
-/** Processes of this one that check evidence. */
-function children(): readonly Child[] {
+/** Processes of this one, or of another one, that check evidence. */
+function children(of: number | undefined = process.pid): readonly Child[] {
   return readdirSync("/proc").flatMap((name): readonly Child[] => {
     try {
       const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
       const parent = /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${name}/status`, "utf8"))?.[1];
-      if (Number(parent) !== process.pid || !args.some((each) => each.includes("evidence-child"))) return [];
+      if (Number(parent) !== of || !args.some((each) => each.includes("evidence-child"))) return [];
       return [{ pid: Number(name), args, signal: (signal) => void process.kill(Number(name), signal) }];
     } catch {
       // It is no process, or it has gone.
@@ -338,6 +350,34 @@ describe("verdicts are those of the check itself", () => {
     expect(verdict).toEqual(direct);
     expect(verdict).toMatchObject(Object(expected()));
     expect(existsSync(work)).toBe(false);
+  });
+
+  test("one ends with the auditor, whatever it is doing", async () => {
+    const waiting = join(home, "endless");
+    const dir = join(waiting, fleet.evidenceSha256 ?? "");
+    copyEvidence(evidence, dir);
+    const pipe = join(dir, "manifest.json");
+    rmSync(pipe);
+    execFileSync("bash", ["-c", 'mkfifo "$0"', pipe]);
+    const program = `import { EvidenceChecks } from ${JSON.stringify(pathToFileURL("dist/auditor/evidence-process.js").href)};
+      await new EvidenceChecks(${JSON.stringify(LIMITS)}).check(${JSON.stringify(order([fleet], { waiting }))});`;
+    const auditor = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: "ignore" });
+    let writer: number | undefined;
+    await until(() => {
+      try {
+        // Possible when somebody reads, who then waits for what is never written.
+        writer = openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+      } catch {
+        return false;
+      }
+      return true;
+    });
+    const check = children(auditor.pid)[0] ?? expect.unreachable("it reads");
+    auditor.kill("SIGKILL");
+    // Where nobody waits for orphans it stays as a zombie.
+    const state = (): string => readFileSync(`/proc/${check.pid}/status`, "utf8");
+    await until(() => !existsSync(`/proc/${check.pid}`) || /^State:\s+Z/m.test(state()));
+    closeSync(writer ?? expect.unreachable("it was opened"));
   });
 
   test("none is begun after the stop", async () => {
