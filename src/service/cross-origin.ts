@@ -11,8 +11,8 @@ import type { NextFunction, Request, Response } from "express";
 /** `*` is any. */
 export type BrowserOrigins = "*" | readonly string[];
 
-/** As long as browsers remember a preflight at most (Chromium: two hours), seconds. */
-const PREFLIGHT_SECONDS = 7_200;
+/** How long browsers remember a preflight, seconds: for a recovery, but not for hours with an origin that is listed no more. */
+const PREFLIGHT_SECONDS = 600;
 
 /** For what anybody may read: answers to GET are the same for all, errors too. */
 export function anyOrigin(request: Request, response: Response, next: NextFunction): void {

@@ -85,7 +85,7 @@ const ANY = { "access-control-allow-origin": "*" };
 const PREFLIGHT = {
   "access-control-allow-methods": "POST",
   "access-control-allow-headers": "content-type",
-  "access-control-max-age": "7200",
+  "access-control-max-age": "600",
 };
 const READABLE = { "access-control-expose-headers": "retry-after" };
 
