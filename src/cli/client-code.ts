@@ -1,7 +1,7 @@
 /** How recovery codes get in: typed without echo, or from a file; never as an argument. */
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import { CANCEL_SYMBOL, confirm, password, text } from "@clack/prompts";
+import { CANCEL_SYMBOL } from "@clack/prompts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import {
   generateRecoveryCode,
@@ -10,6 +10,7 @@ import {
   type RecoveryCode,
 } from "../client/recovery-code.ts";
 import { fileFailed } from "./client-run.ts";
+import { confirm, password, text } from "./prompt.ts";
 import { say, yellow } from "./terminal.ts";
 
 const output = process.stderr;
@@ -70,7 +71,6 @@ export async function askCode(codeFile: string | undefined): Promise<string> {
   const typed = await password({
     message: "Recovery code",
     validate: complaint((code) => parseRecoveryCode(code)),
-    output,
   });
   return answered(typed);
 }
@@ -92,19 +92,18 @@ export async function askNewCode(options: {
       await password({
         message: "New recovery code: a password of your own, or a PIN of six digits",
         validate: complaint((text) => parseNewRecoveryCode(text)),
-        output,
       }),
     );
     const code = parseNewRecoveryCode(typed);
     if (code.warnings.length > 0) {
       const question = `${code.warnings.map(capitalised).join(" ")} Use it nevertheless?`;
-      if (!answered(await confirm({ message: question, initialValue: false, output }))) continue;
+      if (!answered(await confirm({ message: question, initialValue: false }))) continue;
     }
     const matches = (again: string): void => {
       if (parseRecoveryCode(again).text !== code.text)
         throw new StrongroomError("recovery-code-invalid", "this is another code than before");
     };
-    answered(await password({ message: "The same once more", validate: complaint(matches), output }));
+    answered(await password({ message: "The same once more", validate: complaint(matches) }));
     return code;
   }
 }
@@ -122,7 +121,7 @@ async function newGeneratedCode(codeFile: string | undefined): Promise<RecoveryC
   output.write(
     `\n    ${code.text}\n\nWrite it down: it is shown only now, and without it nobody gets the key back.\n`,
   );
-  answered(await text({ message: "Press Enter to hide it, then type it back", output }));
+  answered(await text({ message: "Press Enter to hide it, then type it back" }));
   hide();
   const matches = (typed: string): void => {
     if (parseRecoveryCode(typed, "generated").text !== code.text)
@@ -130,9 +129,7 @@ async function newGeneratedCode(codeFile: string | undefined): Promise<RecoveryC
         hint: "if it is lost, press Ctrl-C and start again: nothing is registered yet",
       });
   };
-  answered(
-    await text({ message: "The code, from what you wrote down", validate: complaint(matches), output }),
-  );
+  answered(await text({ message: "The code, from what you wrote down", validate: complaint(matches) }));
   return code;
 }
 

@@ -1,5 +1,4 @@
 /** `strongroom client register`, `recover`, `status`, `delete`. */
-import { confirm } from "@clack/prompts";
 import { wipe } from "../base/bytes.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { left } from "../client/told.ts";
@@ -7,6 +6,7 @@ import { askCode, askNewCode, requireTerminal } from "./client-code.ts";
 import { type ConfiguredClient, loadClient } from "./client-config.ts";
 import { checkKeyFile, readBackupKey, writeKeyFile } from "./client-key-file.ts";
 import type { CommonOptions, Outcome } from "./client-run.ts";
+import { confirm } from "./prompt.ts";
 import { bold, green, red, table, yellow } from "./terminal.ts";
 
 export interface RegisterOptions extends CommonOptions {
@@ -143,7 +143,7 @@ export async function remove(options: DeleteOptions): Promise<Outcome> {
   if (!options.yes) {
     requireTerminal("--yes deletes without asking");
     const message = `Delete the record of ${account}? Its backup key can then not be recovered by anybody.`;
-    if ((await confirm({ message, initialValue: false, output: process.stderr })) !== true)
+    if ((await confirm({ message, initialValue: false })) !== true)
       throw new StrongroomError("usage", "cancelled; nothing was changed");
   }
   await client.delete();

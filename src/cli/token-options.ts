@@ -1,5 +1,5 @@
 /** What the `token` commands share: which token, by which profile, and where its PIN comes from. */
-import { isCancel, password } from "@clack/prompts";
+import { isCancel } from "@clack/prompts";
 import { Option } from "commander";
 import { utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
@@ -9,6 +9,7 @@ import type { PinPrompt } from "../token/pin.ts";
 import type { Profile } from "../token/profile.ts";
 import { loadProfile, profileForModule } from "../token/profile-file.ts";
 import { parseTokenUri, type TokenUri } from "../token/uri.ts";
+import { password } from "./prompt.ts";
 
 export interface TokenOptions {
   readonly uri?: string;
@@ -57,7 +58,7 @@ export function pinPrompt(what: string): PinPrompt {
       throw new StrongroomError("pin-unavailable", `nobody is here to type the ${what}`, {
         hint: "add pin-source=file:/absolute/path to --uri; the file must have mode 0600",
       });
-    const typed = await password({ message: `Type the ${what}`, output: process.stderr });
+    const typed = await password({ message: `Type the ${what}` });
     if (isCancel(typed) || typed === undefined || typed === "")
       throw new StrongroomError("pin-unavailable", "no PIN was typed");
     return utf8(typed);

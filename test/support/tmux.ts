@@ -11,6 +11,8 @@ export interface Terminal {
   type(text: string): void;
   /** Presses keys by tmux' names: Enter, Down, C-c. */
   press(...keys: readonly string[]): void;
+  /** As a terminal pastes, which says so to programs that ask for it. */
+  paste(text: string): void;
   close(): void;
 }
 
@@ -44,6 +46,10 @@ export function openTerminal(
       tmux("send-keys", "Enter");
     },
     press: (...keys) => void tmux("send-keys", ...keys),
+    paste(text) {
+      tmux("set-buffer", "--", text);
+      tmux("paste-buffer", "-p", "-r");
+    },
     close: () => void tmux("kill-server"),
   };
 }
