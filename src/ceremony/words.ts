@@ -27,3 +27,8 @@ export function wordsOf(digest: Uint8Array, count: number = HASH_WORDS): string 
 export function fingerprintWords(publicKey: Uint8Array): string {
   return wordsOf(sha256(publicKey), FINGERPRINT_WORDS);
 }
+
+/** Six words on a line, so that two people keep their place. */
+export function wordLines(words: string): readonly string[] {
+  return words.match(/(?:\S+ ?){1,6}/g)?.map((line) => line.trimEnd()) ?? [];
+}

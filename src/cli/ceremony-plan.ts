@@ -9,16 +9,11 @@ import { duration, timesOf } from "../ceremony/plan-times.ts";
 import { readPlan } from "../ceremony/read-plan.ts";
 import { runningSoftware } from "../ceremony/software.ts";
 import { stepsOf } from "../ceremony/steps.ts";
-import { wordsOf } from "../ceremony/words.ts";
+import { wordLines, wordsOf } from "../ceremony/words.ts";
 import { bold, printJson, red, say, table, yellow } from "./terminal.ts";
 
 interface PlanOptions {
   readonly json?: boolean;
-}
-
-/** Six words on a line, so that two people keep their place. */
-function inLines(words: string): string {
-  return words.replace(/((?:\S+ ){5}\S+) /g, "$1\n         ");
 }
 
 function memberRows(plan: CeremonyPlan): readonly (readonly string[])[] {
@@ -62,7 +57,7 @@ function print(file: string, { json }: PlanOptions): void {
   );
   out();
   out(`SHA-256  ${sha256.replace(/(.{8})(?=.)/g, "$1 ")}`);
-  out(`words    ${inLines(words)}`);
+  out(`words    ${wordLines(words).join("\n         ")}`);
   out(softwareLine(plan));
   out();
   out(table(["station", "", "serial", "profile", "where"], memberRows(plan)));

@@ -1,10 +1,10 @@
 /**
  * What every command shares: data on stdout, people on stderr, one way to fail, one way to print a table.
  */
-import { stripVTControlCharacters } from "node:util";
 import { CommanderError } from "commander";
 import { errnoOf, reasonOf } from "../base/errno.ts";
 import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
+import { columnsOf, fitted, wrapped } from "./columns.ts";
 
 /** A line for people. */
 export function say(line = ""): void {
@@ -30,18 +30,32 @@ export const dim: (text: string) => string = colour(2);
 /** Text of strangers on one line, which must not write over a terminal. */
 export const plain = (text: string): string => text.replaceAll(/\p{C}/gu, "\ufffd");
 
-/** Aligned columns; the heading is bold, cells may carry colour. */
-export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+const GAP = "  ";
+
+/**
+ * Aligned columns; the heading is bold, cells may carry colour.
+ * @param columns of the terminal, in which cells are broken to fit; a file or a program gets whole lines
+ */
+export function table(
+  heading: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns: number = process.stdout.columns || Number.POSITIVE_INFINITY,
+): string {
   const all = [heading.map(bold), ...rows];
-  const width = (cell: string): number => stripVTControlCharacters(cell).length;
-  const widths = heading.map((_, column) => Math.max(...all.map((row) => width(row[column] ?? ""))));
+  const whole = heading.map((_, at) => Math.max(...all.map((row) => columnsOf(row[at] ?? ""))));
+  const widths = fitted(whole, columns - GAP.length * (heading.length - 1));
   return all
-    .map((row) =>
-      row
-        .map((cell, i) => cell + " ".repeat((widths[i] ?? 0) - width(cell)))
-        .join("  ")
-        .trimEnd(),
-    )
+    .flatMap((row) => {
+      const cells = row.map((cell, at) => wrapped(cell, widths[at] ?? 0));
+      const height = Math.max(...cells.map((lines) => lines.length));
+      return Array.from({ length: height }, (_, line) =>
+        cells
+          .map((lines) => lines[line] ?? "")
+          .map((part, at) => part + " ".repeat(Math.max(0, (widths[at] ?? 0) - columnsOf(part))))
+          .join(GAP)
+          .trimEnd(),
+      );
+    })
     .join("\n");
 }
 
