@@ -21,7 +21,7 @@ export function requireApproved(
     "ceremony-stopped",
     `${approved.length} of ${quorum} officers have approved the plan`,
     {
-      hint: `strongroom ceremony sign --officer NAME --key FILE; not yet: ${others.join(", ")}`,
+      hint: `strongroom ceremony sign DIR --officer NAME --key FILE; not yet: ${others.join(", ")}`,
     },
   );
 }

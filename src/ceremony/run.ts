@@ -13,7 +13,7 @@ import { checkPlan } from "./plan-check.ts";
 import { runningSoftware } from "./software.ts";
 import { StationProcess } from "./station-process.ts";
 import { planIn, tokenOf } from "./station-run.ts";
-import { type CeremonyStep, stepsOf } from "./steps.ts";
+import { type CeremonyStep, stepsAt, stepsOf } from "./steps.ts";
 import { readTranscript, type TranscriptLine, wholeLines } from "./transcript-lines.ts";
 
 export interface RunOptions {
@@ -73,7 +73,7 @@ function carry(from: string, to: string): void {
 }
 
 /**
- * @throws plan-invalid; ceremony-stopped where officers, people or files are missing; evidence-invalid for a file that
+ * @throws plan-invalid; usage for a station that takes no step; ceremony-stopped where officers, people or files are missing; evidence-invalid for a file that
  *   cannot be relied on; what a step throws, with the station's name before it
  */
 export async function runCeremony(options: RunOptions): Promise<void> {
@@ -82,9 +82,9 @@ export async function runCeremony(options: RunOptions): Promise<void> {
   const { plan, planHash } = planIn(folder);
   checkPlan(plan);
   requireApproved(folder, plan, planHash);
-  mkdirSync(folder.path("transcripts"), { recursive: true });
-  if (station !== undefined) tokenOf(plan, station);
   const steps = stepsOf(plan);
+  const wanted = stepsAt(steps, station);
+  mkdirSync(folder.path("transcripts"), { recursive: true });
   const tool = runningSoftware();
   const processes = new Map<string, StationProcess>();
   const processOf = (name: string): StationProcess => {
@@ -92,7 +92,6 @@ export async function runCeremony(options: RunOptions): Promise<void> {
     processes.set(name, known);
     return known;
   };
-  const wanted = steps.filter((step) => station === undefined || step.station === station);
   const lines = new Map(wanted.map((step) => [step.station, linesOf(folder, step.station, planHash)]));
   const taken = new Set(
     wanted.filter((step) => isTaken(folder, step, lines.get(step.station) ?? [])).map(({ id }) => id),

@@ -3,7 +3,6 @@
  * the byte, so that anybody can print the same; it loads nothing and runs nothing.
  */
 import { fromHex } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
 import type { CeremonyPlan } from "./plan.ts";
 import { tokensOf } from "./plan-check.ts";
 import type { PlanFile } from "./plan-file.ts";
@@ -13,7 +12,7 @@ import { planWarnings } from "./plan-warnings.ts";
 import { blank, grid, Html, html, tick, wordList } from "./script-html.ts";
 import { ranges, stepChapters } from "./script-steps.ts";
 import { scriptStyle } from "./script-style.ts";
-import { type CeremonyStep, stepsOf } from "./steps.ts";
+import { type CeremonyStep, stepsAt, stepsOf } from "./steps.ts";
 import { wordsOf } from "./words.ts";
 
 const KINDS: Readonly<Record<CeremonyPlan["kind"], string>> = {
@@ -168,13 +167,7 @@ ${lines("What was expected")}${lines("What happened")}${lines("What was decided,
 export function printScript(file: PlanFile, station?: string): string {
   const { plan, sha256 } = file;
   const steps = stepsOf(plan);
-  const own = steps.filter((step) => station === undefined || step.station === station);
-  if (own.length === 0)
-    throw new StrongroomError("usage", `the ceremony has no station ${station}`, {
-      hint: `its stations: ${timesOf(steps)
-        .stations.map((one) => one.station)
-        .join(", ")}`,
-    });
+  const own = stepsAt(steps, station);
   const rehearsal = plan.mode === "rehearsal";
   const mark = `${rehearsal ? "REHEARSAL - " : ""}${plan.fleet} - plan ${sha256.slice(0, 16)}${station === undefined ? "" : ` - ${station}`}`;
   const sheets = Array.from({ length: EXCEPTION_SHEETS }, (_, i) => exceptionSheet(i + 1));

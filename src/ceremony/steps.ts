@@ -3,6 +3,7 @@
  * signed statement; the files of the statements that it needs are all that passes between stations, so stations may
  * be far apart and without a network. Script, dry run, run and verifier read the same list.
  */
+import { StrongroomError } from "../base/errors.ts";
 import type { FleetShape } from "../keys/fleet-keys.ts";
 import { fleetKeys } from "../keys/fleet-keys.ts";
 import { type CeremonyPlan, type Member, membersOf, ROOT } from "./plan.ts";
@@ -150,4 +151,16 @@ const STEPS = { create, replace, retire } as const;
 /** @param plan one that `checkPlan` has passed */
 export function stepsOf(plan: CeremonyPlan): readonly CeremonyStep[] {
   return STEPS[plan.kind](plan).steps;
+}
+
+/** All, or those of one station. @throws usage for a station that takes no step */
+export function stepsAt(
+  steps: readonly CeremonyStep[],
+  station: string | undefined,
+): readonly CeremonyStep[] {
+  const own = steps.filter((step) => station === undefined || step.station === station);
+  if (own.length > 0) return own;
+  throw new StrongroomError("usage", `${station} takes no step of this ceremony`, {
+    hint: `its stations: ${[...new Set(steps.map((step) => step.station))].join(", ")}`,
+  });
 }

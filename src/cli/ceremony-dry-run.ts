@@ -1,11 +1,10 @@
 /** `strongroom ceremony dry-run`: every PKCS#11 call of a ceremony, before there is a token. */
 import { Command } from "commander";
-import { StrongroomError } from "../base/errors.ts";
 import { describeCall } from "../ceremony/calls.ts";
 import { type DryRunStep, dryRun } from "../ceremony/dry-run.ts";
 import { checkPlan } from "../ceremony/plan-check.ts";
 import { readPlan, readPlansBefore } from "../ceremony/read-plan.ts";
-import { stepsOf } from "../ceremony/steps.ts";
+import { stepsAt, stepsOf } from "../ceremony/steps.ts";
 import { bold, printJson, say } from "./terminal.ts";
 
 interface DryRunOptions {
@@ -22,13 +21,9 @@ function print({ step, calls }: DryRunStep): void {
 async function run(file: string, { json, station }: DryRunOptions): Promise<void> {
   const plan = readPlan(file);
   checkPlan(plan.plan);
-  const stations = stepsOf(plan.plan).map((step) => step.station);
-  if (station !== undefined && !stations.includes(station))
-    throw new StrongroomError("usage", `${station} takes no step of this ceremony`, {
-      hint: `its stations: ${[...new Set(stations)].join(", ")}`,
-    });
+  const shown = stepsAt(stepsOf(plan.plan), station).map(({ id }) => id);
   const all = await dryRun(plan, readPlansBefore(file, plan.plan));
-  const steps = all.filter(({ step }) => station === undefined || step.station === station);
+  const steps = all.filter(({ step }) => shown.includes(step.id));
   if (json) {
     printJson({
       plan: plan.sha256,

@@ -2,19 +2,23 @@
  * The people of a ceremony at this terminal: who does what, what is compared, PINs without echo, and a sheet for
  * whatever goes otherwise than planned. Everything is asked on standard error.
  */
-import { cancel, isCancel, log, password, select, text } from "@clack/prompts";
+import { cancel, isCancel, log } from "@clack/prompts";
 import { utf8, wipe } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { ACTIONS_TEXT } from "../ceremony/actions-text.ts";
 import type { ExceptionSheet, PinQuestion, StationHands } from "../ceremony/hands.ts";
 import { duration, timesOf } from "../ceremony/plan-times.ts";
 import type { CeremonyStep } from "../ceremony/steps.ts";
+import { wrapped } from "./columns.ts";
+import { password, select, text } from "./prompt.ts";
 
 const output = process.stderr;
+/** Clack's frame, to the left of every line. */
+const FRAME_COLUMNS = 3;
 
 export interface GuidedHands extends StationHands {
   /** For people: something that they write down or read out. */
-  show(line: string): void;
+  show(text: string): void;
   /** Wipes the PINs that were typed. */
   forget(): void;
 }
@@ -22,8 +26,17 @@ export interface GuidedHands extends StationHands {
 function stopped(): StrongroomError {
   cancel("Stopped. What was done is kept.", { output });
   return new StrongroomError("ceremony-stopped", "the person at the terminal stopped", {
-    hint: "`strongroom ceremony resume` goes on",
+    hint: "`strongroom ceremony resume DIR` goes on; a station's --station and --exchange are written again",
   });
+}
+
+/** Clack breaks a text of its own in the middle of words. */
+function inFrame(text: string): string {
+  const columns = (output.columns || 80) - FRAME_COLUMNS;
+  return text
+    .split("\n")
+    .flatMap((line) => wrapped(line, columns))
+    .join("\n");
 }
 
 /** @throws ceremony-stopped for Ctrl-C */
@@ -35,7 +48,6 @@ function answered<T>(value: T): Exclude<T, symbol> {
 async function ask(message: string, initialValue?: string): Promise<string> {
   const typed = await text({
     message,
-    output,
     ...(initialValue === undefined ? {} : { initialValue }),
     validate: (value) => ((value ?? "").trim() === "" ? "write something" : undefined),
   });
@@ -43,7 +55,7 @@ async function ask(message: string, initialValue?: string): Promise<string> {
 }
 
 async function askPin(message: string): Promise<Uint8Array> {
-  const typed = answered(await password({ message, output }));
+  const typed = answered(await password({ message }));
   return utf8(typed ?? "");
 }
 
@@ -61,21 +73,26 @@ async function newPin(question: PinQuestion): Promise<Uint8Array> {
   }
 }
 
+/** @throws ceremony-stopped where nobody is at a terminal */
+export function requirePeople(): void {
+  if (process.stdin.isTTY && output.isTTY) return;
+  throw new StrongroomError("ceremony-stopped", "nobody is at a terminal to run the ceremony", {
+    hint: "`strongroom ceremony rehearse` and `strongroom provision` run without people, on software tokens",
+  });
+}
+
 /**
  * @param steps all steps of the plan, to say how many are left
- * @throws ceremony-stopped where nobody is at a terminal
+ * @throws ceremony-stopped where the person stops at once
  */
 export async function guidedHands(steps: readonly CeremonyStep[]): Promise<GuidedHands> {
-  if (!process.stdin.isTTY || !output.isTTY)
-    throw new StrongroomError("ceremony-stopped", "nobody is at a terminal to run the ceremony", {
-      hint: "`strongroom ceremony rehearse` and `strongroom provision` run without people, on software tokens",
-    });
   const operator = await ask("Who types at this terminal?");
   const pins = new Map<string, Uint8Array>();
 
   async function sheet(expected?: string, happened?: string): Promise<ExceptionSheet> {
     log.step("Exception sheet", { output });
-    if (expected !== undefined) log.info(`expected: ${expected}\nhappened: ${happened ?? ""}`, { output });
+    if (expected !== undefined)
+      log.info(inFrame(`expected: ${expected}\nhappened: ${happened ?? ""}`), { output });
     return {
       expected: expected ?? (await ask("What was expected?")),
       happened: happened ?? (await ask("What happened?")),
@@ -88,16 +105,14 @@ export async function guidedHands(steps: readonly CeremonyStep[]): Promise<Guide
     const at = steps.findIndex(({ id }) => id === step.id);
     const left = timesOf(steps.slice(at)).oneTeam;
     const { title, explanation, who, destructive } = ACTIONS_TEXT[step.action];
-    log.step(`${at + 1} of ${steps.length} · about ${duration(left)} left\n${step.station}: ${title}`, {
-      output,
-    });
-    log.message(`${explanation}\nPresent: ${who}.${destructive ? "\nThis cannot be undone." : ""}`, {
-      output,
-    });
+    const heading = `${at + 1} of ${steps.length} · about ${duration(left)} left\n${step.station}: ${title}`;
+    log.step(inFrame(heading), { output });
+    const undone = destructive ? "\nThis cannot be undone." : "";
+    log.message(inFrame(`${explanation}\nPresent: ${who}.${undone}`), { output });
   }
 
   return {
-    show: (line) => log.info(line, { output }),
+    show: (text) => log.info(inFrame(text), { output }),
     forget() {
       wipe(...pins.values());
       pins.clear();
@@ -115,7 +130,6 @@ export async function guidedHands(steps: readonly CeremonyStep[]): Promise<Guide
               { value: "sheet", label: "write an exception sheet" },
               { value: "stop", label: "stop here; resume later" },
             ],
-            output,
           }),
         );
         if (chosen !== "sheet") return { goOn: chosen === "go", sheets };
@@ -144,7 +158,6 @@ export async function guidedHands(steps: readonly CeremonyStep[]): Promise<Guide
     async witness() {
       const typed = await text({
         message: "Words of a witness for the challenge (a headline of today; empty without a witness)",
-        output,
       });
       return (answered(typed) ?? "").trim();
     },
@@ -158,7 +171,6 @@ export async function guidedHands(steps: readonly CeremonyStep[]): Promise<Guide
             { value: true, label: "try it again" },
             { value: false, label: "stop here" },
           ],
-          output,
         }),
       );
       return { ...written, goOn: chosen };

@@ -1,6 +1,7 @@
 /** `strongroom ceremony print`: the script that people follow with a pen. */
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
+import { errnoOf } from "../base/errno.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { checkPlan } from "../ceremony/plan-check.ts";
 import { readPlan } from "../ceremony/read-plan.ts";
@@ -22,7 +23,9 @@ function print(file: string, { out, station, force }: PrintOptions): void {
   } catch (cause) {
     throw new StrongroomError("file-failed", `${out} cannot be written`, {
       cause,
-      hint: "a script that exists, and may have been annotated, is replaced only with --force",
+      ...(errnoOf(cause) === "EEXIST"
+        ? { hint: "a script that exists, and may have been annotated, is replaced only with --force" }
+        : {}),
     });
   }
   say(`${out}: open it in a browser and print it on A4`);

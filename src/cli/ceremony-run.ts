@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import { fromHex } from "../base/bytes.ts";
 import { transportBytes } from "../ceremony/actions/transport.ts";
+import { requireApproved } from "../ceremony/approved.ts";
 import { CeremonyFolder } from "../ceremony/ceremony-folder.ts";
 import { decodeEnvelope } from "../ceremony/dsse.ts";
 import { placePlan } from "../ceremony/place-plan.ts";
@@ -10,9 +11,9 @@ import { runCeremony } from "../ceremony/run.ts";
 import { decodeStatement, isAction, STEP_PAYLOAD } from "../ceremony/statement.ts";
 import { ceremonyStatus } from "../ceremony/status.ts";
 import { stepsOf } from "../ceremony/steps.ts";
-import { fingerprintWords } from "../ceremony/words.ts";
-import { guidedHands } from "./ceremony-hands.ts";
-import { say } from "./terminal.ts";
+import { fingerprintWords, wordLines, wordsOf } from "../ceremony/words.ts";
+import { guidedHands, requirePeople } from "./ceremony-hands.ts";
+import { bold, say, yellow } from "./terminal.ts";
 
 interface RunOptions {
   readonly dir: string;
@@ -26,7 +27,10 @@ function toBeCompared(folder: CeremonyFolder, id: string): string | undefined {
   if (!bytes) return undefined;
   const statement = decodeStatement(decodeEnvelope(bytes, STEP_PAYLOAD).payload);
   const words = (of: string, publicKey: Uint8Array): string =>
-    `Write down, and read out where it is asked for: the ${of} of ${statement.station} is\n${fingerprintWords(publicKey)}`;
+    [
+      `Write down, and read out where it is asked for: the ${of} of ${statement.station} is`,
+      ...wordLines(fingerprintWords(publicKey)),
+    ].join("\n");
   if (isAction(statement, "make-root")) return words("root key", fromHex(statement.output.publicKey));
   if (isAction(statement, "make-site-keys")) return words("identity key", fromHex(statement.output.identity));
   if (isAction(statement, "make-transport"))
@@ -36,7 +40,12 @@ function toBeCompared(folder: CeremonyFolder, id: string): string | undefined {
 
 async function take(dir: string, { station, exchange }: Omit<RunOptions, "dir">): Promise<void> {
   const folder = new CeremonyFolder(dir);
-  const { plan, steps } = ceremonyStatus(dir);
+  const { plan, planHash, steps } = ceremonyStatus(dir);
+  requireApproved(folder, plan, planHash);
+  if (plan.mode === "rehearsal") say(yellow(bold("*** REHEARSAL ***")));
+  say(bold(plan.title));
+  say(`plan ${planHash}`);
+  for (const line of wordLines(wordsOf(fromHex(planHash)))) say(line);
   const taken = steps.filter(({ state }) => state === "taken").length;
   const begun = steps.filter(({ state }) => state === "begun");
   if (taken > 0 || begun.length > 0) say(`${taken} of ${steps.length} steps have been taken`);
@@ -67,7 +76,13 @@ async function take(dir: string, { station, exchange }: Omit<RunOptions, "dir">)
 }
 
 async function run(plan: string, { dir, ...options }: RunOptions): Promise<void> {
+  requirePeople();
   placePlan(plan, dir);
+  await take(resolve(dir), options);
+}
+
+async function resume(dir: string, options: Omit<RunOptions, "dir">): Promise<void> {
+  requirePeople();
   await take(resolve(dir), options);
 }
 
@@ -93,5 +108,5 @@ export function ceremonyResumeCommand(): Command {
     new Command("resume")
       .description("go on with a ceremony that was interrupted; nothing that was done is done again")
       .argument("<dir>", "the ceremony's directory"),
-  ).action((dir: string, options: Omit<RunOptions, "dir">) => take(resolve(dir), options));
+  ).action(resume);
 }

@@ -2,14 +2,15 @@
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { fromHex } from "../base/bytes.ts";
-import { approvePlan } from "../ceremony/approve.ts";
+import { approvePlan, requireOfficer } from "../ceremony/approve.ts";
 import { CeremonyFolder } from "../ceremony/ceremony-folder.ts";
 import { addOfficerSignature } from "../ceremony/evidence-build.ts";
 import { EVIDENCE_FILE } from "../ceremony/evidence-files.ts";
 import { readOfficerKey } from "../ceremony/officer-key.ts";
 import { placePlan } from "../ceremony/place-plan.ts";
+import { readPlan } from "../ceremony/read-plan.ts";
 import { planIn } from "../ceremony/station-run.ts";
-import { wordsOf } from "../ceremony/words.ts";
+import { wordLines, wordsOf } from "../ceremony/words.ts";
 import { say } from "./terminal.ts";
 
 interface SignOptions {
@@ -19,10 +20,14 @@ interface SignOptions {
 }
 
 async function sign(dir: string, { officer, key, plan: path }: SignOptions): Promise<void> {
-  if (path !== undefined) placePlan(path, dir);
-  const folder = new CeremonyFolder(resolve(dir));
   const signer = readOfficerKey(key);
+  if (path !== undefined) {
+    requireOfficer(readPlan(path).plan, officer, signer);
+    placePlan(path, dir);
+  }
+  const folder = new CeremonyFolder(resolve(dir));
   const { plan, planHash } = planIn(folder);
+  requireOfficer(plan, officer, signer);
   if (folder.has(EVIDENCE_FILE)) {
     const signed = await addOfficerSignature(folder.dir, signer);
     say(`${signed} officers have signed the evidence; ${plan.officers.quorum} are needed`);
@@ -30,7 +35,7 @@ async function sign(dir: string, { officer, key, plan: path }: SignOptions): Pro
   }
   const approved = await approvePlan(folder, officer, signer);
   say(`plan ${planHash}`);
-  say(wordsOf(fromHex(planHash)));
+  for (const line of wordLines(wordsOf(fromHex(planHash)))) say(line);
   say(`approved by ${approved.join(", ")}; ${plan.officers.quorum} are needed`);
 }
 

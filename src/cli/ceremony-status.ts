@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { ACTIONS_TEXT } from "../ceremony/actions-text.ts";
 import { duration, timesOf } from "../ceremony/plan-times.ts";
 import { ceremonyStatus, checkSoFar, type StepState } from "../ceremony/status.ts";
+import { stepsAt } from "../ceremony/steps.ts";
 import { bold, dim, green, printJson, say, table, yellow } from "./terminal.ts";
 
 interface StatusOptions {
@@ -20,7 +21,11 @@ const COLOURS: Readonly<Record<StepState, (text: string) => string>> = {
 
 function status(dir: string, { json, station }: StatusOptions): void {
   const { plan, planHash, approved, steps, exceptions } = ceremonyStatus(resolve(dir));
-  const shown = steps.filter(({ step }) => station === undefined || step.station === station);
+  const wanted = stepsAt(
+    steps.map(({ step }) => step),
+    station,
+  );
+  const shown = steps.filter(({ step }) => wanted.includes(step));
   if (json) {
     printJson({
       plan: planHash,

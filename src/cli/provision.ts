@@ -7,6 +7,7 @@ import { Command } from "commander";
 import { StrongroomError } from "../base/errors.ts";
 import { placePlan } from "../ceremony/place-plan.ts";
 import { tokensOf } from "../ceremony/plan-check.ts";
+import { readPlan } from "../ceremony/read-plan.ts";
 import { runCeremony } from "../ceremony/run.ts";
 import { unattended } from "../ceremony/unattended.ts";
 import { SOFTWARE } from "../keys/software-tokens.ts";
@@ -21,7 +22,7 @@ interface ProvisionOptions {
 }
 
 async function provision(path: string, { dir, station, exchange, json }: ProvisionOptions): Promise<void> {
-  const { plan, sha256 } = placePlan(path, dir);
+  const { plan, sha256 } = readPlan(path);
   if (plan.mode === "production")
     throw new StrongroomError("usage", "a plan for production is not run without people", {
       hint: "`strongroom ceremony run` guides them; for a test fleet write mode: rehearsal",
@@ -35,6 +36,7 @@ async function provision(path: string, { dir, station, exchange, json }: Provisi
           hint: "`strongroom ceremony run` takes hardware through the same steps, with people",
         },
       );
+  placePlan(path, dir);
   await runCeremony({
     dir: resolve(dir),
     hands: unattended("provision"),

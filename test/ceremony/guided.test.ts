@@ -2,7 +2,7 @@
  * A person runs a ceremony at a real terminal: reads values out, types one wrongly, writes exception sheets, stops,
  * resumes, types a wrong PIN. What was said is in the transcript; PINs are nowhere.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { failedClaims } from "../../src/ceremony/evidence-judge.ts";
@@ -10,6 +10,7 @@ import { verifyEvidence } from "../../src/ceremony/evidence-verify.ts";
 import { readPlan } from "../../src/ceremony/read-plan.ts";
 import { stepsOf } from "../../src/ceremony/steps.ts";
 import {
+  type Answer,
   officerFile,
   softPlan,
   strongroom,
@@ -33,19 +34,14 @@ const PINS = {
   "site-a": ["officer-pin-a", "user-pin-a"],
 } as const;
 
-function sign(plan: string, ...officers: readonly (readonly [string, number])[]): void {
+function sign(plan: string, officer: string, key: number): Answer {
+  const file = officerFile(home, key);
+  return strongroom("ceremony", "sign", dir, "--officer", officer, "--key", file, "--plan", plan);
+}
+
+function approve(plan: string, ...officers: readonly (readonly [string, number])[]): void {
   for (const [name, n] of officers) {
-    const answer = strongroom(
-      "ceremony",
-      "sign",
-      dir,
-      "--officer",
-      name,
-      "--key",
-      officerFile(home, n),
-      "--plan",
-      plan,
-    );
+    const answer = sign(plan, name, n);
     expect(answer.status, answer.stderr).toBe(0);
   }
 }
@@ -79,12 +75,19 @@ test("a guided run, with a wrong value, a wrong PIN and exception sheets", async
   const steps = stepsOf(plan).map(({ id }) => id);
   const idOf = (end: string): string => steps.find((id) => id.endsWith(end)) ?? "";
 
-  // Nobody has approved it yet.
-  const refused = strongroom("ceremony", "run", path, "--dir", dir);
-  expect(refused.status).toBe(1);
-  sign(path, ["Ada", 1]);
+  // Nobody is there, and nothing is left behind.
+  expect(strongroom("ceremony", "run", path, "--dir", dir).status).toBe(1);
+  expect(existsSync(dir)).toBe(false);
+  // Nobody has approved it yet, which is said before anything is asked.
+  const early = open("run", path, "--dir", dir);
+  await early.see("0 of 2 officers have approved the plan");
+  await early.see("ended with 1");
+  expect(early.screen()).not.toContain("Who types");
+  // A key that is not the officer's.
+  expect(sign(path, "Ada", 2)).toMatchObject({ status: 2 });
+  approve(path, ["Ada", 1]);
   expect(strongroom("ceremony", "status", dir).stdout).toContain("approved by Ada; 2 needed");
-  sign(path, ["Bela", 2]);
+  approve(path, ["Bela", 2]);
 
   const first = open("run", path, "--dir", dir);
   await first.see("Who types at this terminal?");
@@ -114,12 +117,18 @@ test("a guided run, with a wrong value, a wrong PIN and exception sheets", async
 
   // The words that are written at the other station: a wrong value first.
   await first.see("the identity key of site-a is");
-  const words = /identity key of site-a is\s+\W*((?:[a-z]+ ){11}[a-z]+)/.exec(first.screen())?.[1] ?? "";
+  const written = /identity key of site-a is\s+\W*((?:[a-z]+ ){5}[a-z]+)\s+\W*((?:[a-z]+ ){5}[a-z]+)/.exec(
+    first.screen(),
+  );
+  const words = written?.slice(1).join(" ") ?? "";
   expect(words.split(" ")).toHaveLength(12);
   await goOn(first, idOf("certify"));
   await first.see("Type the words of the identity key of site-a");
   first.type(words.split(" ").reverse().join(" "));
   await first.see("That is not what came here.");
+  // The sheet does not give away what has to be typed.
+  await first.see("the words of the identity key that came from site-a");
+  expect(first.screen().split(words.split(" ").slice(0, 6).join(" ")).length - 1).toBe(1);
   await first.see("What was decided, and why?", 2);
   first.type("read in the wrong order; read it out again");
   await first.see("Who decided?", 2);
@@ -162,7 +171,9 @@ test("a guided run, with a wrong value, a wrong PIN and exception sheets", async
 
   const built = strongroom("evidence", "build", dir);
   expect(built.status, built.stderr).toBe(0);
-  sign(path, ["Ada", 1], ["Bela", 2]);
+  // Evidence is not signed by another's key under an officer's name either.
+  expect(sign(path, "Ada", 2)).toMatchObject({ status: 2 });
+  approve(path, ["Ada", 1], ["Bela", 2]);
   expect(failedClaims(await verifyEvidence(dir))).toEqual([]);
 
   const root = transcriptOf(dir, "root", sha256);
@@ -181,9 +192,9 @@ test("a guided run, with a wrong value, a wrong PIN and exception sheets", async
   const refusedPins = root.filter((line) => line.kind === "call" && line.ckr === "CKR_PIN_INCORRECT");
   expect(refusedPins).toHaveLength(1);
   const shown = `${first.screen()}${second.screen()}`;
-  const written = ["transcripts", "steps"].flatMap((folder) =>
+  const kept = ["transcripts", "steps"].flatMap((folder) =>
     readdirSync(join(dir, folder)).map((name) => readFileSync(join(dir, folder, name), "utf8")),
   );
   for (const pin of Object.values(PINS).flat())
-    for (const text of [shown, ...written]) expect(text.includes(pin)).toBe(false);
+    for (const text of [shown, ...kept]) expect(text.includes(pin)).toBe(false);
 }, 240_000);

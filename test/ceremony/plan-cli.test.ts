@@ -1,6 +1,6 @@
 /** `strongroom ceremony plan` and `print` as somebody types them. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -65,4 +65,28 @@ test("print writes the script, and does not replace one that may have been annot
   expect(readFileSync(out, "utf8")).toBe("annotated");
   expect(ceremony("print", PLAN, "--out", out, "--force").status).toBe(0);
   expect(readFileSync(out, "utf8")).not.toBe("annotated");
+});
+
+test("a station that takes no step is wrong usage, not a script or a status of nothing", () => {
+  const dir = join(folder, "ceremony");
+  mkdirSync(dir);
+  writeFileSync(join(dir, "plan.yaml"), readFileSync(PLAN));
+  for (const args of [
+    ["status", dir],
+    ["dry-run", PLAN],
+    ["print", PLAN, "--out", join(folder, "nowhere.html")],
+  ]) {
+    const { status, stdout, stderr } = ceremony(...args, "--station", "nowhere");
+    expect([status, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain("hint: its stations: root, site-a,");
+  }
+});
+
+test("a plan is put nowhere by a command that refuses it", () => {
+  const dir = join(folder, "refused");
+  const key = join(folder, "no-key.pem");
+  expect(ceremony("sign", dir, "--plan", PLAN, "--officer", "Nobody", "--key", key).status).toBe(2);
+  const provision = spawnSync(process.execPath, [...STRONGROOM, "provision", PLAN, "--dir", dir]);
+  expect(provision.status).toBe(2);
+  expect(existsSync(dir)).toBe(false);
 });
