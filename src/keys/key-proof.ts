@@ -10,10 +10,10 @@ import { GENERATOR } from "../crypto/node/p256.ts";
 import { verifySignature } from "../crypto/node/receipts.ts";
 import { encodePoint } from "../token/points.ts";
 import type { ObjectHandle, TokenSession } from "../token/session.ts";
-import { readEdwardsPoint, readPublicPoint } from "./public-keys.ts";
+import { readEdwardsPoint, readModulus, readPublicPoint } from "./public-keys.ts";
 import { type KeySpec, ROLES } from "./roles.ts";
 
-/** Uses the private half once. @returns what is wrong, undefined if nothing is. @throws token errors */
+/** Uses the private half once; one of RSA, which only unwraps, tells its modulus. @returns what is wrong, undefined if nothing is. @throws token errors */
 export function halvesProblem(
   session: TokenSession,
   key: KeySpec,
@@ -24,6 +24,10 @@ export function halvesProblem(
     const message = Uint8Array.from(randomBytes(32));
     const signature = session.sign(session.traits.mechanisms.eddsa, privateKey, message);
     return verifyOwnEd25519(readEdwardsPoint(session, publicKey), message, signature) ? undefined : STRANGERS;
+  }
+  if (ROLES[key.role].type === "rsa-3072") {
+    const [own, half] = [privateKey, publicKey].map((object) => readModulus(session, object));
+    return own && half && equal(own, half) ? undefined : STRANGERS;
   }
   const point = readPublicPoint(session, publicKey);
   const belongs = ROLES[key.role].usage.includes("sign")

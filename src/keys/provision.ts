@@ -130,7 +130,7 @@ function inspect(session: TokenSession, spec: KeySpec, templates: KeyTemplates):
   );
   if (drift.length > 0) return report("drift", undefined, drift);
   const [own, half] = parts.map(({ found }) => found[0]);
-  if (own && half && ["ec-p256", "ed25519"].includes(ROLES[spec.role].type)) {
+  if (own && half) {
     const problem = halvesProblem(session, spec, own, half);
     if (problem) return report("broken", problem);
   }

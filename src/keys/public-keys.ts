@@ -25,6 +25,23 @@ export function readEdwardsPoint(session: TokenSession, object: ObjectHandle): U
   return decodeEdwardsPoint(value);
 }
 
+/** A number without the zero bytes that some tokens write before it. */
+function unsigned(value: unknown): Uint8Array | undefined {
+  if (!(value instanceof Uint8Array)) return undefined;
+  const start = value.findIndex((byte) => byte !== 0);
+  return start < 0 ? undefined : value.slice(start);
+}
+
+/** CKA_MODULUS of either half of an RSA pair, big-endian without leading zeros; undefined where it is not told. */
+export function readModulus(session: TokenSession, object: ObjectHandle): Uint8Array | undefined {
+  return unsigned(session.attribute(object, "MODULUS"));
+}
+
+/** CKA_PUBLIC_EXPONENT of a public key, likewise. */
+export function readExponent(session: TokenSession, object: ObjectHandle): Uint8Array | undefined {
+  return unsigned(session.attribute(object, "PUBLIC_EXPONENT"));
+}
+
 /**
  * The public key of every key of P-256 (65 bytes) and of Ed25519 (32 bytes) among `keys`, by name.
  *

@@ -16,6 +16,7 @@ import type { ObjectHandle, TokenSession } from "../token/session.ts";
 import { carrierLabel, type FleetShape, transportKey, trustedLabel, trustedLabels } from "./fleet-keys.ts";
 import { destroyLabelled, theObject } from "./fleet-objects.ts";
 import { attributeSupport, provision, provisioned } from "./provision.ts";
+import { readExponent, readModulus } from "./public-keys.ts";
 import { keyId } from "./templates.ts";
 
 export type OaepHash = Oaep["hashes"][number];
@@ -32,6 +33,8 @@ export interface TransportKey {
 }
 
 const MODULUS_BYTES = 384;
+/** 65537, as the templates ask for it. Under 1 a wrapped key would be in the clear, whoever vouches for the modulus. */
+const EXPONENT = Uint8Array.of(1, 0, 1);
 
 /** Who makes trusted objects on such a token. */
 export function truster(profile: Profile): "so" | "user" {
@@ -68,9 +71,9 @@ export function exportTransport(
   site: string,
 ): TransportKey {
   const object = theObject(session, "public key", transportKey(fleet).label);
-  const modulus = session.attribute(object, "MODULUS");
-  const exponent = session.attribute(object, "PUBLIC_EXPONENT");
-  if (!(modulus instanceof Uint8Array) || !(exponent instanceof Uint8Array))
+  const modulus = readModulus(session, object);
+  const exponent = readExponent(session, object);
+  if (!modulus || !exponent)
     throw new StrongroomError("token-failed", "the token does not tell its transport public key");
   return { fleet, site, modulus, exponent, hashes: oaepHashes(profile) };
 }
@@ -89,11 +92,13 @@ function frozen(profile: Profile): Template {
  * same is kept; another under its label is replaced, since whoever calls has just vouched for this one.
  *
  * @param session logged in as `truster` says
- * @throws invalid-request for a key of another size; token-unsuitable; token errors
+ * @throws invalid-request for a key of another size or exponent; token-unsuitable; token errors
  */
 export function trustTransport(session: TokenSession, profile: Profile, key: TransportKey): void {
   if (key.modulus.length !== MODULUS_BYTES || (key.modulus[0] ?? 0) < 0x80)
     throw new StrongroomError("invalid-request", "a transport public key has another size than 3072 bits");
+  if (!equal(key.exponent, EXPONENT))
+    throw new StrongroomError("invalid-request", "a transport public key has another exponent than 65537");
   const label = trustedLabel(key.fleet, key.site);
   const same = session
     .find({ CLASS: OBJECT_CLASS["public key"], TOKEN: true, LABEL: label })
@@ -129,13 +134,13 @@ function isTrustedCopy(
   object: ObjectHandle,
   key: TransportKey,
 ): boolean {
-  const modulus = session.attribute(object, "MODULUS");
-  const exponent = session.attribute(object, "PUBLIC_EXPONENT");
+  const modulus = readModulus(session, object);
+  const exponent = readExponent(session, object);
   const trusted = truster(profile) === "user" || session.attribute(object, "TRUSTED") === true;
   return (
     trusted &&
-    modulus instanceof Uint8Array &&
-    exponent instanceof Uint8Array &&
+    modulus !== undefined &&
+    exponent !== undefined &&
     equal(modulus, key.modulus) &&
     equal(exponent, key.exponent)
   );

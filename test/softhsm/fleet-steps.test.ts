@@ -2,7 +2,14 @@
  * A distribution over three SoftHSM tokens, step by step as a ceremony takes it, with everything that somebody may
  * do wrong on the way.
  */
-import { constants, createHmac, createPublicKey, publicEncrypt, randomBytes } from "node:crypto";
+import {
+  constants,
+  createHmac,
+  createPublicKey,
+  generateKeyPairSync,
+  publicEncrypt,
+  randomBytes,
+} from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { framed, toBase64Url } from "../../src/base/bytes.ts";
 import { sha256Of } from "../../src/base/node/sha256.ts";
@@ -11,6 +18,7 @@ import { proveKey } from "../../src/keys/key-equality.ts";
 import type { SiteSteps, StepName } from "../../src/keys/site-steps.ts";
 import type { TransportKey } from "../../src/keys/transport.ts";
 import type { KeyPackage } from "../../src/keys/travel.ts";
+import { readAttributes } from "../../src/token/objects.ts";
 import { blankFleetTokens } from "../support/fleet-tokens.ts";
 import { shapeOf, stepAt, withToken } from "../support/site-steps.ts";
 
@@ -144,6 +152,41 @@ describe.sequential("from blank tokens to sealed keys", () => {
     await expect(
       at(0, "trust", { keys: [{ ...transport(1), modulus: new Uint8Array(256).fill(255) }], carriers: [] }),
     ).rejects.toMatchObject(code("invalid-request"));
+  });
+
+  test("a transport public key that somebody without the PIN put in its place is not given out", async () => {
+    const strangers = generateKeyPairSync("rsa", { modulusLength: 3072 }).publicKey.export({ format: "jwk" });
+    const modulus = Uint8Array.from(Buffer.from(strangers.n ?? "", "base64url"));
+    await withToken(
+      token(2),
+      (session) => {
+        const [half] = session.find({ CLASS: 2, LABEL: label("transport") });
+        if (!half) throw new Error("no transport key");
+        const { ID, ...rest } = readAttributes(session, half, [
+          ...(["ID", "MODULUS_BITS", "PUBLIC_EXPONENT", "ENCRYPT", "VERIFY", "VERIFY_RECOVER"] as const),
+          ...(["WRAP", "DERIVE", "COPYABLE", "MODIFIABLE"] as const),
+        ]);
+        const { MODULUS_BITS: _, ...usage } = rest;
+        session.destroy(half);
+        session.createObject({
+          ...{ CLASS: 2, KEY_TYPE: 0, TOKEN: true, PRIVATE: false, LABEL: label("transport") },
+          ...{ ...(ID === undefined ? {} : { ID }), MODULUS: modulus },
+          ...usage,
+        });
+      },
+      { login: "none" },
+    );
+    const given = await at(2, "make-transport", undefined);
+    expect(given.modulus).not.toEqual(modulus);
+    expect(given.exponent).toEqual(Uint8Array.of(1, 0, 1));
+    transports[2] = given;
+  });
+
+  test("a transport key under whose exponent nothing would be secret is refused", async () => {
+    for (const exponent of [Uint8Array.of(1), Uint8Array.of(3)])
+      await expect(
+        at(0, "trust", { keys: [{ ...transport(1), exponent }], carriers: [] }),
+      ).rejects.toMatchObject(code("invalid-request"));
   });
 
   test("a share goes to no site outside its holders, and is made by nobody but its origin", async () => {

@@ -19,7 +19,7 @@ export const shapeOf = ({ fleet, threshold, sites }: FleetTokens): FleetShape =>
 export async function withToken<R>(
   hsm: SoftHsm,
   use: (session: TokenSession, profile: Profile) => R,
-  options: { login?: "user" | "so"; keys?: readonly TokenKey[] } = {},
+  options: { login?: "user" | "so" | "none"; keys?: readonly TokenKey[] } = {},
 ): Promise<R> {
   const { login = "user", keys } = options;
   hsm.use();
