@@ -211,15 +211,23 @@ export class Pkcs11Module {
     const attributes = checked(template);
     this.#call("C_FindObjectsInit", () => this.#p.C_FindObjectsInit(session, attributes));
     const found: Handle[] = [];
+    const end = (): void => this.#call("C_FindObjectsFinal", () => this.#p.C_FindObjectsFinal(session));
     try {
       for (;;) {
         const some = this.#call("C_FindObjects", () => this.#p.C_FindObjects(session, 64));
         found.push(...some);
-        if (some.length === 0) return found;
+        if (some.length === 0) break;
       }
-    } finally {
-      this.#call("C_FindObjectsFinal", () => this.#p.C_FindObjectsFinal(session));
+    } catch (error) {
+      try {
+        end();
+      } catch {
+        // That the device went says the first error: a session that is closed with it would only be opened again.
+      }
+      throw error;
     }
+    end();
+    return found;
   }
   /** All values or an error: it fails as a whole on one unknown attribute. */
   getAttributes(session: Handle, object: Handle, types: readonly number[]): Buffer[] {
