@@ -8,7 +8,7 @@ import { say } from "../../src/cli/terminal.ts";
 import { shareCount } from "../../src/fleet/token-calls.ts";
 import { majority } from "../../src/keys/holder-sets.ts";
 import { decodeTxn, encodeTxn, TXN } from "../../src/store/etcd/messages.ts";
-import { openCluster, storeKeys } from "../../src/store/open-store.ts";
+import { openCluster, storeKeys } from "../../src/store/open-etcd.ts";
 import type { EtcdConfig } from "../../src/store/store-config.ts";
 import { sealedRecordBytes } from "../../src/vault/record-seal.ts";
 import { startEtcdCluster } from "../lib/etcd-cluster.ts";

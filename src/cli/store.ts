@@ -10,7 +10,8 @@ import { allFenced, fence, fencesOf, liftFence } from "../store/etcd/fence.ts";
 import { type ClusterReport, inspectCluster } from "../store/etcd/inspect.ts";
 import type { Keyspace } from "../store/etcd/keyspace.ts";
 import { importRecords, snapshot } from "../store/etcd/transfer.ts";
-import { openCluster, openStore, storeKeys } from "../store/open-store.ts";
+import { openCluster, storeKeys } from "../store/open-etcd.ts";
+import { openStore } from "../store/open-store.ts";
 import { openRecordFile, type RecordFileHeader, writeRecordFile } from "../store/record-file.ts";
 import {
   ALL_SHARDS,

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { fromUtf8, utf8 } from "../../src/base/bytes.ts";
 import { isStrongroomError } from "../../src/base/errors.ts";
 import { decodeRange, encodeRange, RANGE } from "../../src/store/etcd/messages.ts";
-import { openCluster, storeKeys } from "../../src/store/open-store.ts";
+import { openCluster, storeKeys } from "../../src/store/open-etcd.ts";
 import type { RecordStore } from "../../src/store/record-store.ts";
 import { type EtcdCluster, startEtcdCluster, storeAt, storeConfig } from "../support/etcd-cluster.ts";
 
