@@ -44,8 +44,10 @@ try {
   const words = process.argv.slice(2);
   // Commander's own `help` knows one word.
   const args = words[0] === "help" ? [...words.slice(1), "--help"] : words;
-  const asked = COMMANDS[args[0] ?? ""];
-  for (const load of asked ? [asked] : Object.values(COMMANDS)) program.addCommand(await load());
+  const [word = ""] = args;
+  const asked = COMMANDS[word];
+  const needed = ["-V", "--version"].includes(word) ? [] : asked ? [asked] : Object.values(COMMANDS);
+  for (const load of needed) program.addCommand(await load());
   sayUsage(program, "strongroom");
   await program.parseAsync(args, { from: "user" });
 } catch (error) {
