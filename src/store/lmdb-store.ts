@@ -30,8 +30,9 @@ const MAP_BYTES = 2 ** 36;
 const LMDB_LOCK_BYTES = 16_384;
 
 const FIRST_BYTES = 262_144;
+/** Of each of the two meta pages at the file's beginning: `MDB_page_header` and `MDB_meta` of mdb.c, on 64 bits. */
+const META = { magic: 24, pageSize: 48, lastPage: 144, transaction: 152, bytes: 160 } as const;
 const MAGIC = 0xbeefc0de;
-const MAGIC_AT = 24;
 
 const CHECK_KEY = Buffer.from("check");
 const FORMAT_KEY = Buffer.from("format");
@@ -42,21 +43,37 @@ interface Lmdb {
   readonly meta: Database<Buffer, Buffer>;
 }
 
-/** lmdb 3.5.6 crashes on a file that LMDB did not write, so its magic number (mm_magic) is looked for first. */
+/**
+ * lmdb 3.5.6 crashes on a file that LMDB did not write, and without a word on one that is shorter than it was: a copy
+ * that was broken off, a disk that lost its end. So its meta pages are looked at first.
+ * @throws store-unavailable; file system errors as they are
+ */
 function assertStoreOrNothing(path: string): void {
   const file = join(path, "data.mdb");
-  if (!statSync(file, { throwIfNoEntry: false })?.size) return;
-  const head = new DataView(new ArrayBuffer(MAGIC_AT + 4));
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  if (size === 0) return;
+  const refuse = (problem: string): StrongroomError =>
+    new StrongroomError("store-unavailable", `${file} ${problem}`, {
+      hint: "restore the store from its backup, or name an empty directory",
+    });
   const descriptor = openSync(file, "r");
   try {
-    readSync(descriptor, head);
+    const metaAt = (position: number): DataView => {
+      const meta = new DataView(new ArrayBuffer(META.bytes));
+      readSync(descriptor, meta, 0, META.bytes, position);
+      return meta;
+    };
+    const first = metaAt(0);
+    if (first.getUint32(META.magic, true) !== MAGIC) throw refuse("is not a store");
+    const pageSize = first.getUint32(META.pageSize, true);
+    const second = metaAt(pageSize);
+    const transaction = (meta: DataView): bigint => meta.getBigUint64(META.transaction, true);
+    const newest = transaction(second) > transaction(first) ? second : first;
+    const needed = (newest.getBigUint64(META.lastPage, true) + 1n) * BigInt(pageSize);
+    if (BigInt(size) < needed) throw refuse(`is cut off: it has ${size} of ${needed} bytes`);
   } finally {
     closeSync(descriptor);
   }
-  if (head.getUint32(MAGIC_AT, true) !== MAGIC)
-    throw new StrongroomError("store-unavailable", `${file} is not a store`, {
-      hint: "restore the store from its backup, or name an empty directory",
-    });
 }
 
 function openDatabases(path: string): Lmdb {

@@ -220,4 +220,18 @@ describe("a missing disk", () => {
     writeFileSync(join(other, "data.mdb"), new Uint8Array(8192).fill(1));
     await expect(openStore(other)).rejects.toThrow(code("store-unavailable"));
   });
+
+  test("a file that has lost its end is refused, and not read as far as it goes", async () => {
+    const store = await openStore();
+    for (let n = 0; n < 200; n++) await store.compareAndSwap(id(n), undefined, value(n));
+    await store.close();
+    const file = join(path, "data.mdb");
+    const whole = readFileSync(file);
+    for (const bytes of [100, 4_096, 8_192, 65_536]) {
+      writeFileSync(file, whole.subarray(0, bytes));
+      await expect(openStore()).rejects.toThrow(code("store-unavailable"));
+    }
+    writeFileSync(file, whole);
+    expect((await (await openStore()).get(id(199)))?.value).toStrictEqual(value(199));
+  });
 });
