@@ -1,8 +1,8 @@
 /**
  * Everything that is stored on a token: a read-only walk over the object model of graphene-pk11.
  *
- * graphene loads the module a second time. That is the same library in the same process, so it sees the
- * initialisation and the login of the session that it walks beside, and never makes or ends either.
+ * graphene is given the binding that is loaded already, so it sees the initialisation and the login of the session that
+ * it walks beside, and never makes or ends either. Loaded a second time, some libraries know of neither (p11-kit's).
  */
 import { Module, SessionFlag, type SessionObject } from "graphene-pk11";
 import { StrongroomError } from "../base/errors.ts";
@@ -11,15 +11,14 @@ import { ckrOf, tokenError } from "./ckr.ts";
 import { decodeAttribute, namesOf } from "./objects.ts";
 import type { TokenSession } from "./session.ts";
 
+type Library = ConstructorParameters<typeof Module>[0];
+
 /** An object on the token. */
 export interface InventoryObject {
   readonly attributes: Template;
   /** CKA_LABEL, empty where it has none. */
   readonly label: string;
 }
-
-/** Modules stay referenced: the library would be unloaded with the last reference. */
-const walkers = new Map<string, Module>();
 
 /** Values of keys are never asked for. */
 const SHOWN: readonly AttributeName[] = namesOf(ATTRIBUTES).filter((name) => name !== "VALUE");
@@ -41,16 +40,11 @@ function readObject(object: SessionObject): InventoryObject {
 
 /** Every token object that the session's login lets one see, by label. @throws token-absent; token errors */
 export function listObjects(session: TokenSession): readonly InventoryObject[] {
-  const { path } = session.module;
-  const module = walkers.get(path) ?? Module.load(path, path);
-  walkers.set(path, module);
-  const { label, serial } = session.info();
   try {
-    const slots = module.getSlots(true);
+    const slots = new Module(session.module.binding as unknown as Library).getSlots(true);
     for (let i = 0; i < slots.length; i++) {
       const slot = slots.items(i);
-      const token = slot.getToken();
-      if (token.label.trim() !== label || token.serialNumber.trim() !== serial) continue;
+      if (!slot.handle.equals(session.slot)) continue;
       const beside = slot.open(SessionFlag.SERIAL_SESSION | SessionFlag.RW_SESSION);
       try {
         const found = beside.find({ token: true });

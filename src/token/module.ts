@@ -111,6 +111,11 @@ export class Pkcs11Module {
     }
   }
 
+  /** For another library's objects over the same module; what they call is neither counted nor observed. */
+  get binding(): Binding {
+    return this.#binding;
+  }
+
   /** @param parameters the string that NSS wants; the binding loses the last character of it */
   initialize(parameters?: string): void {
     const options = { flags: CKF_OS_LOCKING_OK };

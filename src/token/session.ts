@@ -87,6 +87,9 @@ export class TokenSession {
   get module(): Pkcs11Module {
     return this.#module;
   }
+  get slot(): Handle {
+    return this.#connection.slot;
+  }
   info(): TokenInfo {
     return this.#connection.tokenInfo();
   }

@@ -4,7 +4,9 @@ import { type Classified, classify } from "../../src/keys/classify.ts";
 import { attributeSupport, provision } from "../../src/keys/provision.ts";
 import { vaultKeys } from "../../src/keys/roles.ts";
 import { OBJECT_CLASS } from "../../src/token/attributes.ts";
+import { loadBinding } from "../../src/token/binding.ts";
 import { listObjects } from "../../src/token/inventory.ts";
+import { Pkcs11Module } from "../../src/token/module.ts";
 import { type OpenedSession, openSession } from "../../src/token/open.ts";
 import { createSoftHsm, type SoftHsm } from "../support/softhsm.ts";
 
@@ -76,4 +78,26 @@ test("strangers, second keys and drift stand out", () => {
     expect.arrayContaining(["ID", "MODIFIABLE"]),
   );
   expect(classified.filter(({ status }) => status === "expected")).toHaveLength(7);
+});
+
+test("it goes through the library that is loaded: another load of one may know nothing of the login", async () => {
+  opened.session.close();
+  const called = new Set<string>();
+  const real = loadBinding(hsm.module);
+  const counted = new Proxy(real, {
+    get(target, fn) {
+      const value: unknown = Reflect.get(target, fn);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]): unknown => {
+        called.add(String(fn));
+        return Reflect.apply(value, target, args);
+      };
+    },
+  });
+  const module = new Pkcs11Module(hsm.module, counted);
+  module.initialize();
+  opened = await openSession({ uri: hsm.uri, profile: "softhsm2" }, { module });
+  called.clear();
+  expect(listObjects(opened.session).length).toBeGreaterThan(0);
+  expect([...called]).toEqual(expect.arrayContaining(["C_OpenSession", "C_FindObjects", "C_CloseSession"]));
 });
