@@ -207,7 +207,8 @@ function formatPart(uri: TokenUri, part: "path" | "query"): string {
   return ATTRIBUTES.filter((attribute) => attribute.part === part)
     .flatMap(({ name, field }) => {
       const value = uri[field];
-      return value === undefined ? [] : [`${name}=${percentEncode(value, part)}`];
+      // Some tokens have no serial number: an attribute without a value is none.
+      return value === undefined || value === "" ? [] : [`${name}=${percentEncode(value, part)}`];
     })
     .join(part === "path" ? ";" : "&");
 }
