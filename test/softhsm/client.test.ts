@@ -10,6 +10,7 @@ import {
   type VaultClientOptions,
 } from "../../src/client/index.ts";
 import { keyId } from "../../src/crypto/key-id.ts";
+import { COOKIE_LIFETIME_MS } from "../../src/wire/limits.ts";
 import { encodeManifest, type ManifestRole } from "../../src/wire/manifest.ts";
 import { code } from "../support/codes.ts";
 import { type FaultyProxy, startFaultyProxy } from "../support/faulty-proxy.ts";
@@ -228,8 +229,8 @@ describe("answers that are lost on their way", () => {
     const seen: number[] = [];
     const slow = clientFor(subject, {
       accountToken: async () => {
-        // Before the first finish three minutes go by; a status shows what the attempts are then.
-        if (++requests === 2) vi.setSystemTime(Date.now() + 180_000);
+        // Before the first finish its cookie expires; a status shows what the attempts are then.
+        if (++requests === 2) vi.setSystemTime(Date.now() + COOKIE_LIFETIME_MS + 60_000);
         if (requests > 1) seen.push((await clientFor(subject).status()).attemptsLeft);
         return service.issueToken(subject);
       },
