@@ -62,11 +62,11 @@ function groups(text: string): readonly string[] {
   return text.match(new RegExp(`.{${GROUP}}`, "g")) ?? [];
 }
 
-/** What people type instead: lower case, O for 0, I and L for 1, any spaces, dashes and dots. */
+/** What people type and paste instead: lower case, O for 0, I and L for 1, any spaces, dashes, dots, invisible marks. */
 function compact(text: string): string {
   return text
     .normalize("NFKC")
-    .replace(/[\s.\p{Pd}]/gu, "")
+    .replace(/[\s.\p{Pd}\p{Cf}]/gu, "")
     .toUpperCase();
 }
 /** −1 stands for a letter that is none of the alphabet's. */

@@ -8,6 +8,7 @@ import { looksGenerated, parseGeneratedCode } from "./generated-code.ts";
 
 export { generateRecoveryCode } from "./generated-code.ts";
 
+/** generated: `generateRecoveryCode`; pin: six digits; password: anything else. */
 export type RecoveryCodeKind = "generated" | "pin" | "password";
 
 export interface RecoveryCode {
@@ -21,7 +22,22 @@ export interface NewRecoveryCode extends RecoveryCode {
   readonly warnings: readonly string[];
 }
 
-const PIN = /^[0-9]{6}$/;
+/** Six digits of any script, as its keyboards type them, perhaps in two groups. No password is as short. */
+const PIN = /^(\p{Nd}{3})[\s\p{Pd}.]?(\p{Nd}{3})$/u;
+
+/** Unicode has each script's digits in a row, and begins every row with zero. */
+function digitOf(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  let zero = code;
+  while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero--;
+  return String((code - zero) % 10);
+}
+
+/** The one spelling of a PIN, ASCII digits; undefined for anything else. */
+function pinOf(text: string): string | undefined {
+  const [, first, second] = PIN.exec(text) ?? [];
+  return first && second ? [...first, ...second].map(digitOf).join("") : undefined;
+}
 
 /**
  * Unicode's compatibility form, without spaces at either end: what one keyboard types as `é` or full-width `Ａ`
@@ -44,9 +60,10 @@ export function parseRecoveryCode(typed: string, expected?: RecoveryCodeKind): R
   }
   const text = normalise(typed);
   if (text === "") throw new StrongroomError("recovery-code-invalid", "the recovery code is empty");
-  const kind = PIN.test(text) ? "pin" : "password";
+  const pin = pinOf(text);
+  const kind = pin === undefined ? "password" : "pin";
   if (expected !== undefined && expected !== kind) throw otherKind(expected);
-  return { kind, text };
+  return { kind, text: pin ?? text };
 }
 
 /**

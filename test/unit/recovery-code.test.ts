@@ -131,6 +131,12 @@ describe("generated codes", () => {
     );
   });
 
+  test("may be pasted with marks that nobody sees", () => {
+    const code = generateRecoveryCode();
+    const pasted = `\u200e${code.slice(0, 7)}\u00ad${code.slice(7)}\u200b\ufeff`;
+    expect(parseRecoveryCode(pasted)).toEqual({ kind: "generated", text: code });
+  });
+
   test("that are expected may come without the prefix, typo and all", () => {
     const bare = generateRecoveryCode().slice(3);
     const typo = replaceAt(bare, 0, bare[0] === "7" ? "8" : "7");
@@ -144,6 +150,9 @@ describe("kinds", () => {
     ["493817", "pin"],
     [" 493817\n", "pin"],
     ["４９３８１７", "pin"],
+    ["٤٩٣ ٨١٧", "pin"],
+    ["49-3817", "password"],
+    ["493  817", "password"],
     ["4938171", "password"],
     ["49381", "password"],
     ["correct horse battery", "password"],
@@ -172,6 +181,18 @@ describe("kinds", () => {
 
   test("two ways to type one password are one password", () => {
     expect(parseRecoveryCode("cafe\u0301 Ａ1 ﬁn")).toEqual(parseRecoveryCode("caf\u00e9 A1 fin "));
+  });
+
+  test.each([
+    "007342",
+    "007 342",
+    "007-342",
+    "٠٠٧٣٤٢",
+    "۰۰۷۳۴۲",
+    "००७३४२",
+    "\u{1d7ce}\u{1d7d8}7\u{1d7e5}４２",
+  ])("a PIN keeps its zeros, whatever keyboard types it: %s", (typed) => {
+    expect(parseRecoveryCode(typed)).toEqual({ kind: "pin", text: "007342" });
   });
 
   test("another kind than the expected one is refused", () => {
