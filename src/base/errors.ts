@@ -136,7 +136,13 @@ export class StrongroomError extends Error {
   }
 }
 
-/** True for a StrongroomError, and for one with the given code if one is given. */
+/**
+ * True for a StrongroomError, and for one with the given code if one is given; also for one that comes from another copy
+ * of this code, as two bundles of one page have them.
+ */
 export function isStrongroomError(error: unknown, code?: ErrorCode): error is StrongroomError {
-  return error instanceof StrongroomError && (code === undefined || error.code === code);
+  const known =
+    error instanceof StrongroomError ||
+    (error instanceof Error && error.name === "StrongroomError" && "code" in error);
+  return known && (code === undefined || error.code === code);
 }

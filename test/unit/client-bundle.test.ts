@@ -1,11 +1,11 @@
 /** The SDK is what a browser loads: no Node module in it, and no more bytes than it must have. */
 import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
+import { type BuildResult, build } from "esbuild";
 import { expect, test } from "vitest";
 
-test("the SDK bundles for browsers without any Node module", async () => {
-  const result = await build({
-    entryPoints: ["src/client/index.ts"],
+const bundled = (entry: string): Promise<BuildResult<{ metafile: true; write: false }>> =>
+  build({
+    stdin: { contents: entry, resolveDir: "." },
     bundle: true,
     minify: true,
     platform: "browser",
@@ -15,6 +15,9 @@ test("the SDK bundles for browsers without any Node module", async () => {
     metafile: true,
     logLevel: "silent",
   });
+
+test("the SDK bundles for browsers without any Node module", async () => {
+  const result = await bundled('export * from "./src/client/index.ts"');
   expect(result.warnings).toEqual([]);
   const inputs = Object.keys(result.metafile.inputs);
   expect(inputs).toContain("src/client/vault-client.ts");
@@ -30,4 +33,25 @@ test("the SDK bundles for browsers without any Node module", async () => {
   process.stderr.write(`client SDK for browsers: ${bytes.length} bytes, ${packed} gzipped\n`);
   // zod's messages in fifty languages come along where anybody imports `{ z }`.
   expect(packed).toBeLessThan(300_000);
+});
+
+test("an error is known in another bundle than it comes from", async () => {
+  const { outputFiles } = await bundled(
+    'export { isStrongroomError, parseRecoveryCode } from "./src/client/index.ts"',
+  );
+  const text = Buffer.from(outputFiles[0]?.contents ?? []).toString("base64");
+  const [one, other] = await Promise.all(
+    ["one", "other"].map((name) => import(`data:text/javascript;base64,${text}#${name}`)),
+  );
+  let thrown: unknown;
+  try {
+    one.parseRecoveryCode("");
+  } catch (error) {
+    thrown = error;
+  }
+  for (const { isStrongroomError } of [one, other]) {
+    expect(isStrongroomError(thrown, "recovery-code-invalid")).toBe(true);
+    expect(isStrongroomError(thrown, "destroyed")).toBe(false);
+    expect(isStrongroomError(new Error("other"))).toBe(false);
+  }
 });
