@@ -4,6 +4,7 @@
  */
 import { readLimited } from "../base/read-limited.ts";
 import { MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
+import { type HttpLimits, untilThen } from "./http.ts";
 
 export interface BundleSources {
   /** What each of them offers as the newest, as far as it answers. */
@@ -12,7 +13,7 @@ export interface BundleSources {
   bundleOf(epoch: number): Promise<Uint8Array | undefined>;
 }
 
-export interface BundleSourcesOptions {
+export interface BundleSourcesOptions extends HttpLimits {
   readonly namespace: string;
   /**
    * `https://site-a.example/v1/fleet` for a site; anything else is where an auditor or a mirror has its public files,
@@ -20,7 +21,6 @@ export interface BundleSourcesOptions {
    */
   readonly urls: readonly string[];
   readonly fetch?: typeof fetch | undefined;
-  readonly timeoutMs: number;
 }
 
 /** What a site serves at. */
@@ -28,22 +28,23 @@ export const SITE_BUNDLES = "/v1/fleet";
 const MAX_INDEX_BYTES = 64 * 1024;
 
 export function bundleSources(options: BundleSourcesOptions): BundleSources {
-  const { namespace, timeoutMs, urls } = options;
+  const { namespace, urls } = options;
   const fetcher = options.fetch ?? globalThis.fetch.bind(globalThis);
 
-  /** Undefined whatever goes wrong. */
+  /** Undefined whatever goes wrong. @throws the reason of the app's signal */
   async function get(url: string, limit = MAX_BUNDLE_BYTES): Promise<Uint8Array | undefined> {
     try {
       const response = await fetcher(url, {
         redirect: "manual",
         credentials: "omit",
         cache: "no-cache",
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: untilThen(options),
       });
       if (response.status === 200) return await readLimited(response, limit);
       await response.body?.cancel();
       return undefined;
     } catch {
+      options.signal?.throwIfAborted();
       return undefined;
     }
   }

@@ -24,15 +24,19 @@ import {
 } from "./vault-client.ts";
 
 export interface FleetClientOptions
-  extends Pick<TransportOptions, "fetch" | "retryForMs" | "timeoutMs" | "retrying">,
+  extends Pick<TransportOptions, "fetch" | "retryForMs" | "timeoutMs" | "retrying" | "signal">,
     Pick<VaultClientOptions, "account" | "keyStretching"> {
+  /** What the app ships: `decodePins` of what `strongroom bundle pins` prints. */
   readonly pins: Pins;
   readonly store: TrustStore;
-  /** A bundle that the app ships. */
+  /** A bundle that the app ships, so that the first start needs no other source. */
   readonly bundle?: Uint8Array | undefined;
   /** Where bundles are: `https://site-a.example/v1/fleet`, or an auditor or mirror, e.g. `https://auditor.example`. */
   readonly bundleUrls?: readonly string[] | undefined;
-  /** A fresh token of the app's issuer for the account at that fleet. */
+  /**
+   * A fresh token of the app's issuer (JWT, `aud` = fleet) for the account; asked for before every request and every
+   * retry. What it throws ends the call as it is.
+   */
   readonly accountToken: (fleet: string) => Promise<string> | string;
   /** Reach the sites of a fleet elsewhere than its manifest says, by their name: for tunnels and tests. */
   readonly siteUrls?: ((fleet: string) => Readonly<Record<string, string>>) | undefined;
@@ -69,8 +73,12 @@ export interface FleetClient extends Omit<VaultClient, "delete"> {
 
 /** How long a new fleet that does not answer may hold up a key that is there already. */
 const MOVE_MS = 10_000;
+/** And an old one that is only to forget: long enough for another of its sites where one is down. */
+const FORGET_MS = 2_000;
 
 const nameOf = ({ manifest }: AnnouncedFleet): string => manifest.fleet;
+const namesOf = ({ active, draining }: KnownFleets): readonly string[] =>
+  [...(active ? [active] : []), ...draining].map(nameOf);
 
 function noFleet(): StrongroomError {
   return new StrongroomError("unavailable", "no fleet takes new registrations now", {
@@ -78,6 +86,7 @@ function noFleet(): StrongroomError {
   });
 }
 
+/** The keys are found at whatever fleet is announced under the pins, and move with the announcements. No request yet. */
 export function createFleetClient(options: FleetClientOptions): FleetClient {
   const siteUrls = options.siteUrls ?? ((): Readonly<Record<string, string>> => ({}));
   const trust = createFleetTrust({
@@ -102,14 +111,22 @@ export function createFleetClient(options: FleetClientOptions): FleetClient {
     });
   }
 
-  /** Once more where fleets have changed: a fleet says `unknown-key` to who knows old keys, or should go to a new one. */
+  /**
+   * Once more where fleets have changed: a fleet says `unknown-key` to who knows old keys, or should go to a new one; one
+   * that was given up says nothing. What might still reach a fleet that is in use is not sent twice: attempts count.
+   */
   async function withFleets<T>(work: (fleets: KnownFleets) => Promise<T>): Promise<T> {
     const fleets = await trust.fleets();
     try {
       return await work(fleets);
     } catch (error) {
-      if (!isStrongroomError(error, "unknown-key") || !(await trust.refresh())) throw error;
-      return work(await trust.fleets());
+      const silent = isStrongroomError(error, "unavailable");
+      if (!silent && !isStrongroomError(error, "unknown-key")) throw error;
+      if (!(await trust.refresh())) throw error;
+      const now = await trust.fleets();
+      const left = namesOf(now);
+      if (silent && namesOf(fleets).some((name) => left.includes(name))) throw error;
+      return work(now);
     }
   }
 
@@ -134,12 +151,11 @@ export function createFleetClient(options: FleetClientOptions): FleetClient {
     if (!active) return;
     for (const fleet of draining)
       try {
-        const old = await at(fleet, 0).status();
-        const { registeredAt } = await at(active, 0).status();
-        if (old.registeredAt <= registeredAt) await at(fleet, 0).delete(old.generation);
-      } catch (error) {
-        // Not registered there, or not now: the next recovery looks again.
-        if (!isStrongroomError(error)) throw error;
+        const old = await at(fleet, FORGET_MS).status();
+        const { registeredAt } = await at(active, FORGET_MS).status();
+        if (old.registeredAt <= registeredAt) await at(fleet, FORGET_MS).delete(old.generation);
+      } catch {
+        // Not registered there, or not now, or no account token for it: the next recovery looks again.
       }
   }
 
@@ -165,8 +181,13 @@ export function createFleetClient(options: FleetClientOptions): FleetClient {
       await forgetOld(fleets);
       return there ? found : { ...found, movedTo: nameOf(active) };
     } catch (error) {
-      if (!isStrongroomError(error)) throw error;
-      return { ...found, notMoved: error };
+      // The app's account token or its store, for instance. The key is there, and whoever asked must get it.
+      const notMoved = isStrongroomError(error)
+        ? error
+        : new StrongroomError("unavailable", "the key could not be moved to the active fleet", {
+            cause: error,
+          });
+      return { ...found, notMoved };
     }
   }
 

@@ -19,11 +19,14 @@ import type { AnnouncedFleet } from "../wire/announcement.ts";
 import { servingSites } from "../wire/manifest.ts";
 import { type BundleSources, bundleSources, SITE_BUNDLES } from "./bundle-sources.ts";
 
-/** The app's memory: private to it, and not set back by restoring a backup. */
+/**
+ * The app's memory: JSON of some kilobytes, private to the app, and not set back by restoring a backup. One of two clients
+ * that share it may save what is older than the other one's, so let them take turns (Web Locks in tabs).
+ */
 export interface TrustStore {
-  /** What was saved last; undefined at first. */
+  /** What was saved last, as it was; undefined at first. Must fail where it cannot be read: nothing would look like a new start. */
   load(): Promise<Uint8Array | undefined>;
-  /** Durable once it resolves. */
+  /** UTF-8. Durable once it resolves. */
   save(bytes: Uint8Array): Promise<void>;
 }
 
@@ -45,6 +48,7 @@ export interface FleetTrustOptions {
   readonly siteUrls: (fleet: string) => Readonly<Record<string, string>>;
   readonly fetch?: typeof fetch | undefined;
   readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
   readonly refused?: ((refusal: StrongroomError) => void) | undefined;
   readonly clock: Clock;
 }

@@ -4,6 +4,19 @@ import { readLimited } from "../base/read-limited.ts";
 import { ENVELOPE_CONTENT_TYPE } from "../wire/messages.ts";
 import { told } from "./told.ts";
 
+export interface HttpLimits {
+  /** For the whole answer. */
+  readonly timeoutMs: number;
+  /** The app's own. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The end of a request's time, or of the app's wish for it. */
+export function untilThen({ timeoutMs, signal }: HttpLimits): AbortSignal {
+  const timeout = AbortSignal.timeout(timeoutMs);
+  return signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
+}
+
 /** Answers are padded to a few kilobytes; more than this is none. */
 const MAX_ANSWER_BYTES = 65_536;
 
@@ -34,7 +47,7 @@ export async function postSealed(
   fetcher: typeof fetch,
   site: { readonly name: string; readonly url: string },
   body: Uint8Array,
-  timeoutMs: number,
+  limits: HttpLimits,
 ): Promise<Uint8Array> {
   try {
     const response = await fetcher(`${site.url.replace(/\/+$/, "")}/v1/vault`, {
@@ -45,7 +58,7 @@ export async function postSealed(
       redirect: "manual",
       credentials: "omit",
       // No cache mode: no answer is ever stored, and with one Chromium asks a preflight before each request.
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: untilThen(limits),
     });
     const answer = await readLimited(response, MAX_ANSWER_BYTES);
     if (!answer) throw new Error("the answer is too long");

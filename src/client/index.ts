@@ -1,6 +1,8 @@
 /** The client SDK: what an app embeds. Runs in browsers and in Node. */
-export { isStrongroomError, StrongroomError } from "../base/errors.ts";
+export { type ErrorCode, isStrongroomError, StrongroomError } from "../base/errors.ts";
 export { decodePins, type Pins } from "../trust/pins.ts";
+export type { AnnouncedFleet } from "../wire/announcement.ts";
+export type { StatusAnswer } from "../wire/messages.ts";
 export type { Account } from "../wire/transcripts.ts";
 export { ageIdentity, ageRecipient, decryptBackup, encryptBackup, type Progress } from "./backup.ts";
 export {

@@ -56,6 +56,18 @@ export interface OpaqueLogin {
   readonly serverPublicKey: Uint8Array;
 }
 
+/** @throws usage where a page's policy forbids WebAssembly */
+async function loaded(): Promise<void> {
+  try {
+    await ready;
+  } catch (cause) {
+    throw new StrongroomError("usage", "WebAssembly cannot be used here", {
+      cause,
+      hint: "script-src of the page's Content-Security-Policy must have 'wasm-unsafe-eval'",
+    });
+  }
+}
+
 /** The library throws strings about its input; what it says of ours never leaves this file. */
 function guarded<T>(what: string, call: () => T): T {
   try {
@@ -67,7 +79,7 @@ function guarded<T>(what: string, call: () => T): T {
 
 export async function startRegistration(password: string, options: OpaqueOptions): Promise<Registering> {
   const { identifiers, keyStretching = DEFAULT_STRETCHING } = options;
-  await ready;
+  await loaded();
   const started = client.startRegistration({ password });
   return {
     blindedElement: fromBase64Url(started.registrationRequest),
@@ -92,7 +104,7 @@ export async function startRegistration(password: string, options: OpaqueOptions
 
 export async function startLogin(password: string, options: OpaqueOptions): Promise<LoggingIn> {
   const { identifiers, keyStretching = DEFAULT_STRETCHING } = options;
-  await ready;
+  await loaded();
   const started = client.startLogin({ password });
   return {
     ke1: fromBase64Url(started.startLoginRequest),

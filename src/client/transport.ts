@@ -16,12 +16,17 @@ import { told } from "./told.ts";
 
 export interface TransportOptions {
   readonly fetch?: typeof fetch | undefined;
-  /** Milliseconds that all tries of one request may take together; 30,000 by default. */
+  /** Milliseconds after which no other try of a request begins; 30,000 by default, 0 for one try. */
   readonly retryForMs?: number | undefined;
   /** Milliseconds for one try; 10,000 by default. */
   readonly timeoutMs?: number | undefined;
   /** Told why a try failed, whenever another one follows. */
   readonly retrying?: ((reason: StrongroomError) => void) | undefined;
+  /**
+   * Gives up all that the client does or is asked to do from then on, by rejecting with the signal's reason. A request
+   * that is under way may still have its effect: an attempt that was sent counts.
+   */
+  readonly signal?: AbortSignal | undefined;
   /** Told the epoch that a sealed answer carries: its site can prove that one. */
   readonly heard?: ((epoch: number) => void) | undefined;
   /** Reach sites elsewhere than the manifest says, by their name: for tunnels and tests. */
@@ -48,9 +53,16 @@ interface Site {
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 3_000;
 
-const pause = (milliseconds: number): Promise<void> =>
+/** Ends early where the signal does. */
+const pause = (milliseconds: number, signal: AbortSignal | undefined): Promise<void> =>
   new Promise((resolve) => {
-    setTimeout(resolve, milliseconds);
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done);
   });
 
 /** @throws manifest-invalid */
@@ -63,7 +75,7 @@ function sitesOf(manifest: Manifest, urls: Readonly<Record<string, string>> = {}
 
 /** @throws manifest-invalid */
 export function createTransport(manifest: Manifest, options: TransportOptions = {}): Transport {
-  const { retryForMs = 30_000, timeoutMs = 10_000 } = options;
+  const { retryForMs = 30_000, timeoutMs = 10_000, signal } = options;
   const fetcher = options.fetch ?? globalThis.fetch.bind(globalThis);
   const sites = sitesOf(manifest, options.siteUrls);
 
@@ -74,7 +86,7 @@ export function createTransport(manifest: Manifest, options: TransportOptions = 
       publicKey: site.publicKey,
       plaintext: encodeRequest(message),
     });
-    const sealed = await postSealed(fetcher, site, envelope.body, timeoutMs);
+    const sealed = await postSealed(fetcher, site, envelope.body, { timeoutMs, signal });
     const operation: R["op"] = message.op;
     const answer = await envelope
       .openAnswer(sealed)
@@ -98,10 +110,13 @@ export function createTransport(manifest: Manifest, options: TransportOptions = 
       for (let tries = 1; ; tries++) {
         const site = sites[(first + tries - 1) % sites.length];
         if (!site) throw new StrongroomError("manifest-invalid", "the manifest names no site");
+        signal?.throwIfAborted();
         const message = await make();
+        signal?.throwIfAborted();
         try {
           return await once(site, message);
         } catch (error) {
+          signal?.throwIfAborted();
           if (!isStrongroomError(error)) throw error;
           // One site may be behind the others with its keys; if all are, the manifest is.
           const otherSite = error.code === "unknown-key" && tries < sites.length;
@@ -113,7 +128,7 @@ export function createTransport(manifest: Manifest, options: TransportOptions = 
           const wait = Math.max(tries < sites.length ? 0 : asked, step * (0.5 + Math.random()));
           if (Date.now() + wait > deadline) throw error;
           options.retrying?.(error);
-          await pause(wait);
+          await pause(wait, signal);
         }
       }
     },

@@ -17,6 +17,7 @@ import {
   verifySignature,
 } from "../crypto/client-keys.ts";
 import { manifestPoint } from "../crypto/manifest-point.ts";
+import { MAX_ACCOUNT_TOKEN_BYTES } from "../wire/limits.ts";
 import { decodeManifest, type Manifest } from "../wire/manifest.ts";
 import type { RecoverFinished, RecoverStarted, RegisterFinished, StatusAnswer } from "../wire/messages.ts";
 import { type Account, acknowledgmentMessage, clientIdentity, receiptMessage } from "../wire/transcripts.ts";
@@ -40,20 +41,24 @@ export interface VaultClientOptions extends TransportOptions {
   /** SHA-256 of the manifest, lower-case hex; required unless the bytes themselves were shipped with the app. */
   readonly manifestSha256?: string | undefined;
   readonly account: Account;
-  /** A fresh token of the app's issuer (JWT) for the account; asked for before every request and every retry. */
+  /**
+   * A fresh token of the app's issuer (JWT) for the account; asked for before every request and every retry. What it
+   * throws ends the call as it is.
+   */
   readonly accountToken: () => Promise<string> | string;
   /** The same on all devices and for as long as a registration lives, else every code is wrong; see `KeyStretching`. */
   readonly keyStretching?: KeyStretching | undefined;
 }
 
 export interface Registered {
-  /** 32 bytes. */
+  /** 32 bytes: what was given, else the new one. A secret. */
   readonly backupKey: Uint8Array;
+  /** From 1; grows with every registration of the account. */
   readonly generation: number;
 }
 
 export interface Recovered {
-  /** 32 bytes. */
+  /** 32 bytes. A secret. */
   readonly backupKey: Uint8Array;
   readonly generation: number;
   /** Attempts left now that the success has reset the counter. */
@@ -62,11 +67,15 @@ export interface Recovered {
 
 export interface VaultClient {
   /**
-   * Protects `backupKey` (a new random one by default) with the code, in place of whatever was registered.
-   * @throws recovery-code-invalid, the wire's codes, manifest-invalid for a vault that is not the manifest's
+   * Protects `backupKey` (32 bytes, a new random one by default) with the code, in place of whatever was registered. After
+   * `unavailable`, or where it was given up, the registration may be in force all the same: `recover` shows which one is.
+   * @throws recovery-code-invalid, usage, the wire's codes, manifest-invalid for a vault that is not the manifest's
    */
   register(recoveryCode: string, backupKey?: Uint8Array): Promise<Registered>;
-  /** @throws wrong-recovery-code with `details.attemptsLeft`; recovery-code-invalid; the wire's codes */
+  /**
+   * One attempt for each call, however often it is repeated on the way; a success gives all of them back.
+   * @throws wrong-recovery-code with `details.attemptsLeft`; recovery-code-invalid; the wire's codes
+   */
   recover(recoveryCode: string): Promise<Recovered>;
   /** @throws the wire's codes */
   status(): Promise<StatusAnswer>;
@@ -98,6 +107,14 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
   const aad = framed("strongroom/client/v1", fleet, client);
   const akePoint = manifestPoint(manifest, "ake");
 
+  async function accountToken(): Promise<string> {
+    const token = await options.accountToken();
+    if (typeof token === "string" && token !== "" && token.length <= MAX_ACCOUNT_TOKEN_BYTES) return token;
+    throw new StrongroomError("usage", "accountToken gave no account token", {
+      hint: `a JWT of at most ${MAX_ACCOUNT_TOKEN_BYTES} characters, for this account and fleet`,
+    });
+  }
+
   function requireServerKey(compressed: Uint8Array): void {
     const parity = 2 + ((akePoint[64] ?? 0) & 1);
     if (compressed[0] === parity && equal(compressed.subarray(1), akePoint.subarray(1, 33))) return;
@@ -128,7 +145,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
     wipe(receiptKey);
     return transport.send(async () => ({
       op: "recover-finish",
-      accountToken: await options.accountToken(),
+      accountToken: await accountToken(),
       cookie,
       ke3: login.ke3,
       receipt,
@@ -139,7 +156,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
   async function attempt(opaque: LoggingIn): Promise<Recovered> {
     const started = await transport.send(async () => ({
       op: "recover-start",
-      accountToken: await options.accountToken(),
+      accountToken: await accountToken(),
       ke1: opaque.ke1,
     }));
     const login = opaque.finish(started.ke2);
@@ -161,7 +178,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
   }
 
   const status = (): Promise<StatusAnswer> =>
-    transport.send(async () => ({ op: "status", accountToken: await options.accountToken() }));
+    transport.send(async () => ({ op: "status", accountToken: await accountToken() }));
 
   return {
     async register(recoveryCode, given) {
@@ -175,7 +192,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
         const opaque = await startRegistration(text, opaqueOptions);
         const started = await transport.send(async () => ({
           op: "register-start",
-          accountToken: await options.accountToken(),
+          accountToken: await accountToken(),
           blindedElement: opaque.blindedElement,
           receiptPublicKey: receiptKey.publicKey,
         }));
@@ -190,7 +207,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
         };
         const answer = await transport.send(async () => ({
           op: "register-finish",
-          accountToken: await options.accountToken(),
+          accountToken: await accountToken(),
           cookie: started.cookie,
           ...sent,
         }));
@@ -219,7 +236,7 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       const generation = given ?? (await status()).generation;
       await transport.send(async () => ({
         op: "delete",
-        accountToken: await options.accountToken(),
+        accountToken: await accountToken(),
         generation,
       }));
     },

@@ -7,7 +7,11 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { sha256HexOf } from "../../src/base/node/sha256.ts";
 import { clientCommand } from "../../src/cli/client.ts";
-import { createFleetClient, type FleetClient } from "../../src/client/fleet-client.ts";
+import {
+  createFleetClient,
+  type FleetClient,
+  type FleetClientOptions,
+} from "../../src/client/fleet-client.ts";
 import type { TrustStore } from "../../src/client/fleet-trust.ts";
 import { generateRecoveryCode } from "../../src/client/generated-code.ts";
 import { createVaultClient } from "../../src/client/vault-client.ts";
@@ -83,13 +87,20 @@ afterAll(async () => {
   await two.close();
 });
 
+const urlOf = (input: string | URL | Request): string =>
+  input instanceof Request ? input.url : input.toString();
+
 class Phone implements TrustStore {
   stored: Uint8Array | undefined;
   readonly urls: string[] = [];
   readonly client: FleetClient;
 
   /** @param answered called with the number of answered vault requests: a phone that is switched off never returns */
-  constructor(subject: string, answered: (count: number) => Promise<void> | void = () => undefined) {
+  constructor(
+    subject: string,
+    answered: (count: number) => Promise<void> | void = () => undefined,
+    options: Partial<FleetClientOptions> = {},
+  ) {
     let count = 0;
     this.client = createFleetClient({
       pins: log.pins,
@@ -98,11 +109,12 @@ class Phone implements TrustStore {
       account: { tenant: TENANT, subject },
       accountToken: (fleet) => (fleet === "fleet-one" ? one : two).site.issueToken(subject),
       fetch: async (input, init) => {
-        this.urls.push(input instanceof Request ? input.url : input.toString());
+        this.urls.push(urlOf(input));
         const response = await fetch(input, init);
         if (init?.method === "POST") await answered(++count);
         return response;
       },
+      ...options,
     });
   }
 
@@ -186,7 +198,8 @@ describe("a client", () => {
     expect(registered.fleet).toBe("fleet-one");
     const { backupKey, movedTo } = await phone.client.recover(CODE);
     expect([backupKey, movedTo]).toEqual([key, undefined]);
-    for (const kill of KILLS) await new Phone(`killed-${kill}`).client.register(CODE, key);
+    for (const subject of ["torn", ...KILLS.map((kill) => `killed-${kill}`)])
+      await new Phone(subject).client.register(CODE, key);
   });
 
   test("hears of the next epoch from an answer, recovers, moves, and recovers there: no change to its pins", async () => {
@@ -218,6 +231,18 @@ describe("a client", () => {
     expect(registered.fleet).toBe("fleet-two");
     expect(await statusAt(one, "late")).toBe("not-registered");
     expect([late.urls.some((url) => url.startsWith(`${one.url}/v1/vault`)), late.epoch]).toEqual([true, 2]);
+  });
+
+  test("gets its key also where the app has no account token for the new fleet, and moves another time", async () => {
+    const signedOut = new Error("signed out");
+    const accountToken = (fleet: string): Promise<string> =>
+      fleet === "fleet-one" ? one.site.issueToken("torn") : Promise.reject(signedOut);
+    const torn = new Phone("torn", undefined, { accountToken });
+    torn.stored = early;
+    const recovered = await torn.client.recover(CODE);
+    expect(recovered).toMatchObject({ fleet: "fleet-one", backupKey: key });
+    expect(recovered.notMoved).toMatchObject({ code: "unavailable", cause: signedOut });
+    expect((await new Phone("torn").client.recover(CODE)).movedTo).toBe("fleet-two");
   });
 
   test.each(KILLS)(
@@ -274,10 +299,27 @@ describe("a client", () => {
     await expect(phone.client.recover(OTHER_CODE)).rejects.toMatchObject({ code: "wrong-recovery-code" });
   });
 
-  test("never speaks to a revoked fleet again, and deletes where it is", async () => {
+  test("whose fleet was switched off looks for what came after it", async () => {
     await log.add({ fleets: [one.announced("revoked"), two.announced("active")] });
     two.place(3, log.newest.bytes);
     await two.serves(3);
+    // It was registered at the second one, by another phone; of this one nothing but the first epoch is known.
+    const fetchOther: typeof fetch = (input, init) =>
+      urlOf(input).startsWith(one.url) ? Promise.reject(new TypeError("gone")) : fetch(input, init);
+    const asleep = new Phone("late", undefined, {
+      fetch: fetchOther,
+      bundleUrls: [`${two.url}/v1/fleet`],
+      retryForMs: 200,
+    });
+    for (const act of ["status", "recover"] as const) {
+      asleep.stored = early;
+      expect(asleep.epoch).toBe(1);
+      expect(await asleep.client[act](CODE)).toMatchObject({ fleet: "fleet-two" });
+      expect(asleep.epoch).toBe(3);
+    }
+  });
+
+  test("never speaks to a revoked fleet again, and deletes where it is", async () => {
     await phone.client.status();
     phone.urls.length = 0;
     await phone.client.delete();

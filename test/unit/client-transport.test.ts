@@ -3,7 +3,12 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
 import { toHex } from "../../src/base/bytes.ts";
-import { createVaultClient, type StrongroomError, type VaultClient } from "../../src/client/index.ts";
+import {
+  createVaultClient,
+  type StrongroomError,
+  type VaultClient,
+  type VaultClientOptions,
+} from "../../src/client/index.ts";
 import { keyId } from "../../src/crypto/key-id.ts";
 import { encodeManifest, type ManifestKey, type ManifestRole } from "../../src/wire/manifest.ts";
 import { code } from "../support/codes.ts";
@@ -54,6 +59,7 @@ function clientOf(
   tokens: { asked: number } = { asked: 0 },
   retrying: (reason: StrongroomError) => void = () => undefined,
   retryForMs = 700,
+  options: Partial<VaultClientOptions> = {},
 ): VaultClient {
   const sites = urls.map((url, i) => ({ name: `site-${i}`, url, tokenSerial: "1" }));
   const manifest = encodeManifest({
@@ -70,6 +76,7 @@ function clientOf(
     accountToken: () => `token-${++tokens.asked}`,
     retryForMs,
     retrying,
+    ...options,
   });
 }
 
@@ -169,6 +176,51 @@ test("what fails in the app's own accountToken reaches the app, and is not tried
   });
   await expect(client.status()).rejects.toBe(failure);
   expect(site.requests).toBe(0);
+});
+
+test.each([undefined, "", "x".repeat(4_097)])(
+  "no account token is sent where there is none: %s",
+  async (token) => {
+    const site = await startSite(plain(500, ""));
+    const accountToken = (): string => token as string;
+    const client = clientOf([site.url], undefined, undefined, 60_000, { accountToken });
+    await expect(client.status()).rejects.toThrow(code("usage"));
+    expect(site.requests).toBe(0);
+  },
+);
+
+describe("an app that gives up", () => {
+  const reason = new Error("the dialog was closed");
+
+  test("before anything is asked for asks for nothing", async () => {
+    const site = await startSite(plain(500, ""));
+    const tokens = { asked: 0 };
+    const client = clientOf([site.url], tokens, undefined, 60_000, { signal: AbortSignal.abort(reason) });
+    await expect(client.status()).rejects.toBe(reason);
+    expect([site.requests, tokens.asked]).toEqual([0, 0]);
+  });
+
+  test("while a site says nothing waits no longer, and tries no other one", async () => {
+    const aborting = new AbortController();
+    const site = await startSite(() => aborting.abort(reason));
+    const tokens = { asked: 0 };
+    const { signal } = aborting;
+    const client = clientOf([site.url, `${site.url}/2`, `${site.url}/3`], tokens, undefined, 60_000, {
+      signal,
+      timeoutMs: 60_000,
+    });
+    await expect(client.status()).rejects.toBe(reason);
+    expect([site.requests, tokens.asked]).toEqual([1, 1]);
+  });
+
+  test("between two tries does not wait for the next one", async () => {
+    const aborting = new AbortController();
+    const site = await startSite(plain(429, '{"error":"rate-limited"}', { "retry-after": "600" }));
+    const retrying = (): void => void setTimeout(() => aborting.abort(reason), 10);
+    const client = clientOf([site.url], undefined, retrying, 3_600_000, { signal: aborting.signal });
+    await expect(client.status()).rejects.toBe(reason);
+    expect(site.requests).toBe(1);
+  });
 });
 
 test("a path in a site's URL is kept", async () => {
