@@ -16,7 +16,12 @@ import {
   UNCOMPRESSED_POINT_BYTES,
   WRITE_ID_BYTES,
 } from "../wire/limits.ts";
-import type { Registration, VaultRecord } from "./record.ts";
+import {
+  EARLIER_ATTEMPT_BYTES,
+  MAX_EARLIER_ATTEMPTS,
+  type Registration,
+  type VaultRecord,
+} from "./record.ts";
 import { counter, shareList, sized, sizedOrEmpty } from "./share-schema.ts";
 
 /** How many write ids a record remembers. */
@@ -24,9 +29,19 @@ export const MAX_WRITE_IDS = 16;
 
 const LENGTH_BYTES = 4;
 /** Everything but the shares, at its longest (a test holds it to that). */
-const FIXED_BYTES = 960;
+const FIXED_BYTES = 1024;
 /** A share at its longest: wrapped key, point, tag, and the names and heads around them. */
 const SHARE_BYTES = MAX_WRAPPED_BYTES + UNCOMPRESSED_POINT_BYTES + HASH_BYTES + 55;
+
+const earlier = z
+  .instanceof(Uint8Array)
+  .refine(
+    ({ length }) =>
+      length > 0 &&
+      length % EARLIER_ATTEMPT_BYTES === 0 &&
+      length <= MAX_EARLIER_ATTEMPTS * EARLIER_ATTEMPT_BYTES,
+    "earlier attempts",
+  );
 
 const registration: z.ZodType<Registration> = z
   .strictObject({
@@ -40,6 +55,7 @@ const registration: z.ZodType<Registration> = z
     base: counter,
     lastReceipt: sizedOrEmpty(SIGNATURE_BYTES),
     lastAttempt: sizedOrEmpty(HASH_BYTES),
+    earlier: earlier.optional(),
     lastAttemptAt: counter,
     registeredAt: counter,
   })

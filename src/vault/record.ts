@@ -11,6 +11,11 @@ export interface Share extends WrappedShare {
   readonly tag: Uint8Array;
 }
 
+/** Whose hash begins like an earlier one's is refused, no more; so few bytes do, and fit into records of every size. */
+export const EARLIER_ATTEMPT_BYTES = 6;
+/** With the latest one as many as attempts are allowed by default. */
+export const MAX_EARLIER_ATTEMPTS = 9;
+
 /** The OPAQUE registration and all that a recovery needs; gone once the record is destroyed. */
 export interface Registration {
   readonly shares: readonly Share[];
@@ -29,6 +34,11 @@ export interface Registration {
   readonly lastReceipt: Uint8Array;
   /** SHA-256 of the blinded element of attempt `seq`, so that repeating a lost request is no new attempt; empty at seq 0. */
   readonly lastAttempt: Uint8Array;
+  /**
+   * The beginnings of such hashes of the attempts before that, newest first, `EARLIER_ATTEMPT_BYTES` of each, so that a
+   * repetition which was held back until now does not count again; absent where there was none.
+   */
+  readonly earlier?: Uint8Array | undefined;
   /** When attempt `seq` was made, milliseconds since the Unix epoch; 0 at seq 0. */
   readonly lastAttemptAt: number;
   /** Milliseconds since the Unix epoch. */

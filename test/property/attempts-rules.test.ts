@@ -174,6 +174,8 @@ class World {
       const proven = this.proven.get(generation) ?? 0;
       const unproven = [...attempts.keys()].filter((seq) => seq > proven);
       expect(unproven.length).toBeLessThanOrEqual(this.policy.maxAttempts);
+      // So few elements are all remembered: however their repetitions come in, each counts once.
+      expect(new Set(attempts.values()).size).toBe(attempts.size);
     }
   }
 
@@ -223,7 +225,7 @@ describe("however requests interleave", () => {
       { numRuns: 5000 },
     );
     // The property is not met by a vault that refuses everything.
-    expect(evaluations).toBeGreaterThan(20_000);
+    expect(evaluations).toBeGreaterThan(15_000);
     expect(exhausted).toBeGreaterThan(500);
   });
 

@@ -139,8 +139,9 @@ describe("answers to opened requests", () => {
 
 describe("a front end that keeps what was sealed, and sends it again", () => {
   const send = async (body: Uint8Array): Promise<number> => (await post(service.url, body)).status;
-  const start = async (subject: string): Promise<Uint8Array> => {
-    const ke1 = concat(randomPoint(), crypto.getRandomValues(new Uint8Array(32)), randomPoint());
+  const newKe1 = (): Uint8Array =>
+    concat(randomPoint(), crypto.getRandomValues(new Uint8Array(32)), randomPoint());
+  const start = async (subject: string, ke1 = newKe1()): Promise<Uint8Array> => {
     const accountToken = await service.issueToken(subject);
     return (await seal(service, encodeRequest({ op: "recover-start", accountToken, ke1 }))).body;
   };
@@ -155,6 +156,16 @@ describe("a front end that keeps what was sealed, and sends it again", () => {
     await Promise.all(wrong.map(send));
     expect(await carol.status()).toMatchObject({ attemptsLeft: 8 });
     await carol.recover(CODE);
+  });
+
+  test("spends no attempts with repetitions that it held back either", async () => {
+    const erin = client("erin");
+    await erin.register(CODE);
+    const ke1s = [newKe1(), newKe1()];
+    for (let n = 0; n < 6; n++)
+      for (const ke1 of ke1s) expect(await send(await start("erin", ke1))).toBe(200);
+    expect(await erin.status()).toMatchObject({ attemptsLeft: 8 });
+    await erin.recover(CODE);
   });
 
   test("is told to come with a new one, sealed as every answer", async () => {

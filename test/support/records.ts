@@ -36,15 +36,17 @@ const registration = (shareCount: number): fc.Arbitrary<Registration> =>
         failed: fc.nat(100),
         lastReceipt: bytes(64),
         lastAttempt: bytes(32),
+        earlier: fc.option(fc.integer({ min: 1, max: 9 }).chain((count) => bytes(6 * count))),
         lastAttemptAt: counter,
         registeredAt: counter,
       },
       PLAIN,
     )
-    .map(({ base, failed, ...rest }) => {
+    .map(({ base, failed, earlier, ...rest }) => {
       const seq = Math.min(MAX, base + Math.min(failed, rest.maxAttempts));
       return {
         ...rest,
+        ...(earlier === null ? {} : { earlier }),
         base,
         seq,
         lastReceipt: base > 0 ? rest.lastReceipt : new Uint8Array(0),

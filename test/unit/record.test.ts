@@ -93,7 +93,7 @@ describe("size", () => {
     expect(new Set(sizes).size).toBe(1);
   });
 
-  test.each([1, 3, 10, 35])("has room for the longest record with %i shares", (shareCount) => {
+  test.each([1, 3, 5, 7, 10, 21, 35])("has room for the longest record with %i shares", (shareCount) => {
     const max = Number.MAX_SAFE_INTEGER;
     const longest: VaultRecord = {
       ...active,
@@ -107,6 +107,7 @@ describe("size", () => {
         maxAttempts: 0xffff_ffff,
         seq: max,
         base: max,
+        earlier: fill(54, 12),
         lastAttemptAt: max,
         registeredAt: max,
       },
@@ -171,6 +172,9 @@ describe("refused", () => {
     ["more successes than attempts", { ...active, registration: { ...registration, base: 6 } }],
     ["more attempts than allowed", { ...active, registration: { ...registration, seq: 13 } }],
     ["success without receipt", { ...active, registration: { ...registration, lastReceipt: fill(0, 0) } }],
+    ["no earlier attempt", { ...active, registration: { ...registration, earlier: fill(0, 0) } }],
+    ["part of an earlier attempt", { ...active, registration: { ...registration, earlier: fill(7, 0) } }],
+    ["too many earlier attempts", { ...active, registration: { ...registration, earlier: fill(60, 0) } }],
     ["attempt without hash", { ...active, registration: { ...registration, lastAttempt: fill(0, 0) } }],
     [
       "a short share tag",

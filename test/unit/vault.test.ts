@@ -193,9 +193,51 @@ describe("recover", () => {
     expect(again).toMatchObject({ seq: 1, attemptsLeft: 2 });
     expect(again.ke2.slice(0, 33)).toStrictEqual(first.ke2.slice(0, 33));
     expect((await stored())?.budgetAt).toBeGreaterThan(budget);
-    // Only the latest attempt is remembered: an older element is a new attempt.
-    await account.recoverStart();
-    expect(await account.recoverStart(element)).toMatchObject({ seq: 3, attemptsLeft: 0 });
+  });
+
+  test("repetitions of two attempts that come in turn, as somebody held them back, count no more", async () => {
+    await register();
+    const elements = [randomPoint(), randomPoint()];
+    for (const element of elements) await account.recoverStart(element);
+    const before = await stored();
+    // At either site, and with one attempt left or none.
+    for (let n = 0; n < 3; n++)
+      await expect(account.recoverStart(elements[0])).rejects.toThrow(code("conflict"));
+    expect(await stored()).toStrictEqual(before);
+    const last = randomPoint();
+    const { cookie } = await account.recoverStart(last);
+    for (const element of elements)
+      await expect(account.recoverStart(element)).rejects.toThrow(code("conflict"));
+    expect(await account.recoverStart(last)).toMatchObject({ seq: 3, attemptsLeft: 0 });
+    expect(await account.recoverFinish(cookie)).toMatchObject({ attemptsLeft: 3 });
+    for (const element of elements)
+      await expect(account.recoverStart(element)).rejects.toThrow(code("conflict"));
+  });
+
+  test("of a record's earlier attempts nine are known, in any generation only its own", async () => {
+    await register();
+    const elements = Array.from({ length: 11 }, randomPoint);
+    for (const element of elements) {
+      const { cookie } = await account.recoverStart(element);
+      await account.recoverFinish(cookie);
+      world.clock.now += 3_600_000;
+    }
+    for (const element of elements.slice(1, 10))
+      await expect(account.recoverStart(element)).rejects.toThrow(code("conflict"));
+    expect((await stored())?.registration?.seq).toBe(11);
+    expect(await account.recoverStart(elements[0])).toMatchObject({ seq: 12 });
+    await register();
+    expect(await account.recoverStart(elements[5])).toMatchObject({ seq: 1 });
+  });
+
+  test("what is overdue is destroyed, also by a repetition of an earlier attempt", async () => {
+    await register();
+    const element = randomPoint();
+    await account.recoverStart(element);
+    for (let n = 1; n < POLICY.maxAttempts; n++) await account.recoverStart();
+    world.clock.now += COOKIE_LIFETIME_MS + 1;
+    await expect(account.recoverStart(element)).rejects.toThrow(code("destroyed"));
+    expect((await stored())?.state).toBe("destroyed");
   });
 
   test("refuses expired, foreign, forged and misused cookies", async () => {

@@ -2,13 +2,14 @@
  * Recovery: an attempt is counted before the OPRF is evaluated, and given back only by a proof of success.
  *
  * Repeating an attempt costs nothing: the OPRF is deterministic, so the same blinded element tells its sender only
- * what the dropped answer would have told. It is known by its hash, for the latest attempt alone.
+ * what the dropped answer would have told. It is known by its hash, for the latest attempt alone. A repetition of an
+ * earlier one is refused: whoever holds requests back could else deliver those of two attempts in turn, and all would count.
  */
-import { equal } from "../../base/bytes.ts";
+import { concat, equal } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
 import { COOKIE_LIFETIME_MS } from "../../wire/limits.ts";
 import type { RecoverCookie } from "../cookie.ts";
-import type { Registration } from "../record.ts";
+import { EARLIER_ATTEMPT_BYTES, MAX_EARLIER_ATTEMPTS, type Registration } from "../record.ts";
 import {
   attemptsLeft,
   charge,
@@ -30,24 +31,42 @@ export interface Attempt {
   readonly expiresAt: number;
 }
 
+const beginningOf = (hash: Uint8Array): Uint8Array => hash.subarray(0, EARLIER_ATTEMPT_BYTES);
+
+function isEarlier({ earlier }: Registration, attemptHash: Uint8Array): boolean {
+  const beginning = beginningOf(attemptHash);
+  for (let at = 0; at < (earlier?.length ?? 0); at += EARLIER_ATTEMPT_BYTES)
+    if (earlier && equal(earlier.subarray(at, at + EARLIER_ATTEMPT_BYTES), beginning)) return true;
+  return false;
+}
+
+/** The registration with one more attempt. */
+function counted(registration: Registration, attemptHash: Uint8Array, now: number): Registration {
+  const { seq, lastAttempt, earlier } = registration;
+  const next = { ...registration, seq: seq + 1, lastAttempt: attemptHash, lastAttemptAt: now };
+  if (seq === 0) return next;
+  const all = earlier ? concat(beginningOf(lastAttempt), earlier) : beginningOf(lastAttempt);
+  return { ...next, earlier: all.slice(0, MAX_EARLIER_ATTEMPTS * EARLIER_ATTEMPT_BYTES) };
+}
+
 /**
  * Counts the attempt, or recognises it, or destroys the record if none is left.
  *
  * @param attemptHash SHA-256 of the blinded element
- * @throws not-registered, destroyed
+ * @throws not-registered, destroyed; conflict for a repetition of another attempt than the latest
  */
 export function beginRecovery(attemptHash: Uint8Array, policy: VaultPolicy): Rule<Attempt> {
   return (found, now) => {
     const { record, registration } = registrationOf(found);
     const repeated = registration.seq > 0 && equal(registration.lastAttempt, attemptHash);
     const exhausted = attemptsLeft(registration) <= 0;
+    if (!repeated && isEarlier(registration, attemptHash) && !isOverdue(record, now))
+      throw new StrongroomError("conflict", "another attempt was made since this one");
     if (exhausted && !(repeated && lastAttemptOpen(registration, now))) return destruction(record);
 
     const charged = charge(record, now, policy);
     if ("refusal" in charged) return charged.refusal;
-    const next: Registration = repeated
-      ? registration
-      : { ...registration, seq: registration.seq + 1, lastAttempt: attemptHash, lastAttemptAt: now };
+    const next = repeated ? registration : counted(registration, attemptHash, now);
     return {
       write: { ...record, budgetAt: charged.budgetAt, registration: next },
       outcome: {
