@@ -121,8 +121,12 @@ const spare = z
   })
   .describe("write the spare's name, the site that it is for, and its token");
 
+const type = z
+  .literal("strongroom/ceremony-plan/v1")
+  .describe("a ceremony's plan has type: strongroom/ceremony-plan/v1");
+
 const schema: z.ZodType<CeremonyPlan> = z.strictObject({
-  type: z.literal("strongroom/ceremony-plan/v1").describe("write strongroom/ceremony-plan/v1"),
+  type,
   kind: z.enum(["create", "replace", "retire"]).describe("write create, replace or retire"),
   mode: z.enum(["production", "rehearsal"]).describe("write production or rehearsal"),
   title: line(200).describe("write what the printed script shall be called"),
@@ -182,7 +186,10 @@ export function decodePlan(bytes: Uint8Array, file: string): CeremonyPlan {
   } catch (cause) {
     throw new StrongroomError("plan-invalid", `${file} is not UTF-8`, { cause, hint: PLAN_HINT });
   }
-  return checkYaml({ text, file, code: "plan-invalid", hint: PLAN_HINT }, schema);
+  const source = { text, file, code: "plan-invalid", hint: PLAN_HINT } as const;
+  // Of a file of another kind, nothing else is worth saying.
+  checkYaml(source, z.looseObject({ type }));
+  return checkYaml(source, schema);
 }
 
 /** For the test that every key is explained. */

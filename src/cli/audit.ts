@@ -3,7 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Command } from "commander";
 import { loadPolicy } from "../auditor/policy.ts";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
-import { decodeContradiction, verifyContradiction } from "../trust/contradiction.ts";
+import { verifyContradiction } from "../trust/contradiction.ts";
 import { readHead } from "../trust/published.ts";
 import { REFUSALS, refusalOf } from "../trust/refusal.ts";
 import { ANY_EVIDENCE } from "./audit-evidence.ts";
@@ -11,7 +11,7 @@ import { readState, writeState } from "./audit-memory.ts";
 import { auditJson, printAudit } from "./audit-print.ts";
 import { type AuditQuestions, type AuditResult, auditOnce } from "./audit-run.ts";
 import { type AuditPlace, auditPlace } from "./audit-source.ts";
-import { readBytes, readPins } from "./bundle-files.ts";
+import { readPins, readProof } from "./bundle-files.ts";
 import { wholeNumber } from "./option-values.ts";
 import { printJson, say, yellow } from "./terminal.ts";
 
@@ -125,7 +125,7 @@ async function follow(options: FollowOptions): Promise<void> {
 
 /** A proof that somebody kept: true, whoever wrote the file, if both signatures are. */
 async function proof(file: string, { pins: pinsFile }: { readonly pins: string }): Promise<void> {
-  const contradiction = decodeContradiction(readBytes(file, "the proof"));
+  const contradiction = readProof(file);
   await verifyContradiction(contradiction, readPins(pinsFile));
   const { reason, namespace } = contradiction;
   process.stdout.write(`${namespace}: ${REFUSALS[reason]} (${reason})\n`);

@@ -11,7 +11,7 @@ import { openEvidence } from "../ceremony/evidence-statement.ts";
 import { decodeAnnouncement } from "../wire/announcement.ts";
 import { withNamespace } from "./auditor-namespace.ts";
 import { dataOption } from "./auditor-serve.ts";
-import { digestOf, readBytes } from "./bundle-files.ts";
+import { digestOf, readAnnouncement, readBytes } from "./bundle-files.ts";
 import { printJson, say } from "./terminal.ts";
 
 interface SignOptions {
@@ -36,7 +36,7 @@ async function handIn(namespace: AuditedNamespace, dir: string): Promise<void> {
 }
 
 async function sign(options: SignOptions): Promise<void> {
-  const bytes = readBytes(options.announcement, "the announcement");
+  const bytes = readAnnouncement(options.announcement);
   const announcement = decodeAnnouncement(bytes);
   const digest = digestOf(bytes);
   const name = options.namespace ?? announcement.namespace;

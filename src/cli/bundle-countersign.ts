@@ -19,7 +19,7 @@ import { countersignatureMessage } from "../wire/bundle.ts";
 import { encodeJson } from "../wire/json.ts";
 import { auditorAt, decodeAudit } from "./auditor-exchange.ts";
 import { changesBetween } from "./bundle-changes.ts";
-import { readBundle, readBytes, writeOnce } from "./bundle-files.ts";
+import { readAnnouncement, readBundle, readBytes, writeOnce } from "./bundle-files.ts";
 import { MAX_COUNTERSIGN_KEYS } from "./bundle-key.ts";
 import { printJson, say } from "./terminal.ts";
 import {
@@ -56,7 +56,7 @@ interface Proposed {
 
 /** @throws usage, bundle-refused, decode-failed, file-failed */
 function proposedIn({ announcement: file, previous }: CountersignOptions): Proposed {
-  const bytes = readBytes(file, "the announcement");
+  const bytes = readAnnouncement(file);
   const announcement = decodeAnnouncement(bytes);
   const late = untimely(announcement, Date.now());
   if (late) throw late;

@@ -6,7 +6,9 @@ import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { writeDurably } from "../base/node/durable-file.ts";
 import { sha256HexOf } from "../base/node/sha256.ts";
 import { type BundleSources, bundleSources } from "../client/bundle-sources.ts";
+import { type Contradiction, decodeContradiction } from "../trust/contradiction.ts";
 import { decodePins, type Pins } from "../trust/pins.ts";
+import { decodeAnnouncement } from "../wire/announcement.ts";
 import { type Bundle, decodeBundle, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
 import { fileFailed } from "./client-run.ts";
 
@@ -46,10 +48,35 @@ export function readPins(path: string): Pins {
   return decoded(path, "the pins", decodePins, "pins are what `strongroom bundle pins` prints");
 }
 
+const BUNDLE_HINT = "a bundle is what `strongroom bundle countersign` and `strongroom auditor log` write";
+
 /** @throws file-failed, decode-failed */
 export function readBundle(path: string): Bundle {
-  const hint = "a bundle is what `strongroom bundle countersign` and `strongroom auditor log` write";
-  return decoded(path, "the bundle", decodeBundle, hint);
+  return decoded(path, "the bundle", decodeBundle, BUNDLE_HINT);
+}
+
+const checked =
+  (decode: (bytes: Uint8Array) => unknown): ((bytes: Uint8Array) => Uint8Array) =>
+  (bytes) => {
+    decode(bytes);
+    return bytes;
+  };
+
+/** The bytes of one, for whoever verifies it. @throws file-failed, decode-failed */
+export function readBundleBytes(path: string): Uint8Array {
+  return decoded(path, "the bundle", checked(decodeBundle), BUNDLE_HINT);
+}
+
+/** The bytes of an announcement, which are what is signed. @throws file-failed, decode-failed */
+export function readAnnouncement(path: string): Uint8Array {
+  const hint = "an announcement is what `strongroom bundle propose` writes";
+  return decoded(path, "the announcement", checked(decodeAnnouncement), hint);
+}
+
+/** @throws file-failed, decode-failed */
+export function readProof(path: string): Contradiction {
+  const hint = "a proof is what `strongroom audit verify` and `follow` keep in --proofs";
+  return decoded(path, "the proof", decodeContradiction, hint);
 }
 
 /** Files that are published never change. @throws usage where another one is there; file-failed, store-full */

@@ -1,7 +1,7 @@
 /** `strongroom bundle verify | show | pins`: what a bundle says, and whether it is true. */
 
 import { join } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { utf8 } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { sha256HexOf } from "../base/node/sha256.ts";
@@ -17,7 +17,7 @@ import { type Announcement, decodeAnnouncement } from "../wire/announcement.ts";
 import { decodeBundle } from "../wire/bundle.ts";
 import { decodeManifest, servingSites } from "../wire/manifest.ts";
 import { evidenceHash } from "./auditor-exchange.ts";
-import { bundlePlace, digestOf, readBundle, readBytes, readPins } from "./bundle-files.ts";
+import { bundlePlace, digestOf, readBundle, readBundleBytes, readBytes, readPins } from "./bundle-files.ts";
 import { wholeNumber } from "./option-values.ts";
 import { bold, dim, green, printJson, say, table, yellow } from "./terminal.ts";
 
@@ -67,7 +67,7 @@ async function verify(
 ): Promise<void> {
   const pins = readPins(pinsFile);
   const place = from === undefined ? undefined : bundlePlace(from, pins.namespace);
-  const bytes = readBytes(file, "the bundle");
+  const bytes = readBundleBytes(file);
   const { state, refusal } = await catchUp(bytes, {
     pins,
     state: undefined,
@@ -143,13 +143,13 @@ interface PinsOptions {
 async function pins(file: string | undefined, options: PinsOptions): Promise<void> {
   const { from, namespace, witness } = options;
   if ((file === undefined) === (from === undefined))
-    throw new StrongroomError("usage", "name either a bundle or --from");
+    throw new StrongroomError("usage", "name either a bundle's file or --from", {
+      hint: "e.g. `strongroom bundle pins 1.json`, or --from https://auditor.example --namespace vault.example",
+    });
   if (from !== undefined && namespace === undefined)
     throw new StrongroomError("usage", "--from needs --namespace");
   const bytes =
-    file === undefined
-      ? await bundlePlace(from ?? "", namespace ?? "").newest()
-      : readBytes(file, "the bundle");
+    file === undefined ? await bundlePlace(from ?? "", namespace ?? "").newest() : readBundleBytes(file);
   const bundle = decodeBundle(bytes);
   const { keys, epoch, namespace: name } = decodeAnnouncement(utf8(bundle.announcement));
   for (const vkey of witness)
@@ -209,7 +209,7 @@ export function pinsCommand(): Command {
     .argument("[file]", "the bundle")
     .option("--from <url|dir>", "or the newest bundle there")
     .option("--namespace <name>", "with --from: the operator's name in the log")
-    .option("--witness <vkey...>", "witnesses of the log", [])
+    .addOption(new Option("--witness <vkey...>", "witnesses of the log").default([], "none"))
     .option("--witness-quorum <n>", "how many of them must have cosigned (default: all)", wholeNumber(0, 16))
     .action(pins);
 }

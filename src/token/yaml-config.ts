@@ -73,7 +73,9 @@ function sentences(source: YamlSource, schema: z.ZodType, issue: z.core.$ZodIssu
 }
 
 function check<T>(source: YamlSource, schema: z.ZodType<T>, code: ErrorCode, hint: string): T {
-  const result = schema.safeParse(contentOf(source, code), { reportInput: true });
+  const content = contentOf(source, code);
+  if (content === null) throw new StrongroomError(code, `${source.file} is empty`, { hint });
+  const result = schema.safeParse(content, { reportInput: true });
   if (result.success) return result.data;
   const lines = result.error.issues.flatMap((issue) => sentences(source, schema, issue));
   throw new StrongroomError(code, lines.join("\n"), { hint });

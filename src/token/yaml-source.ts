@@ -11,6 +11,8 @@ export interface YamlSource {
 
 /** @param code of the error for text that is not YAML, which lists every problem of the syntax */
 export function parseYaml(text: string, file: string, code: ErrorCode): YamlSource {
+  if (text.includes("\0") || text.includes("\ufffd"))
+    throw new StrongroomError(code, `${file} is not text`, { hint: "is this the file that was meant?" });
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, strict: true });
   const source = { file, document, lines };

@@ -25,12 +25,12 @@ export function parseJson<T>(bytes: Uint8Array, { what, schema, code, maxBytes, 
       ...(cause === undefined ? {} : { cause }),
       ...(hint === undefined ? {} : { hint }),
     });
-  if (maxBytes !== undefined && bytes.length > maxBytes) throw invalid(`the ${what} is too large`);
+  if (maxBytes !== undefined && bytes.length > maxBytes) throw invalid(`${what}: too large`);
   let value: unknown;
   try {
     value = JSON.parse(fromUtf8(bytes));
   } catch (cause) {
-    throw invalid(`the ${what} is not JSON`, cause);
+    throw invalid(`${what}: not JSON`, cause);
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
