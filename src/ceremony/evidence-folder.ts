@@ -85,8 +85,13 @@ export function evidencePaths(dir: string): readonly string[] {
 
 /**
  * All of these files.
- * @throws evidence-invalid for links, and for too many or too large files; file-failed
+ * @throws evidence-invalid for links, and for too many or too large files; file-failed, also where there are none
  */
 export function readEvidenceFiles(dir: string): EvidenceFiles {
-  return new Map(evidencePaths(dir).map((path) => [path, readOne(dir, path)]));
+  const paths = evidencePaths(dir);
+  if (paths.length === 0)
+    throw new StrongroomError("file-failed", `${dir} has no evidence of a ceremony`, {
+      hint: "name the ceremony's directory, or the folder that `strongroom evidence build --out` made",
+    });
+  return new Map(paths.map((path) => [path, readOne(dir, path)]));
 }

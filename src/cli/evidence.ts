@@ -75,6 +75,11 @@ function lines({ id, title, ok, sources, findings }: ClaimSummary, all: boolean)
   ].join("\n");
 }
 
+const refused = (failed: readonly string[]): StrongroomError =>
+  new StrongroomError("evidence-invalid", `the evidence does not hold: ${failed.join(", ")}`, {
+    hint: "begin with the first claim that failed; later ones may only follow from it",
+  });
+
 /** @throws evidence-invalid where a claim does not hold */
 async function verify(dir: string, options: VerifyOptions): Promise<void> {
   const reading = await readEvidence(dir, questionsOf(options));
@@ -92,10 +97,7 @@ async function verify(dir: string, options: VerifyOptions): Promise<void> {
     );
     process.stdout.write(`${bold(said)}\n`);
   }
-  if (failed.length > 0)
-    throw new StrongroomError("evidence-invalid", `the evidence does not hold: ${failed.join(", ")}`, {
-      hint: "begin with the first claim that failed; later ones may only follow from it",
-    });
+  if (failed.length > 0) throw refused(failed);
   if (options.expectPlan === undefined)
     say(
       "hint: give --expect-plan with the hash that the officers published: evidence cannot vouch for its own plan",
@@ -106,6 +108,7 @@ interface ShowOptions extends VerifyOptions {
   readonly out: string;
 }
 
+/** @throws evidence-invalid where a claim does not hold, with the page written */
 async function show(dir: string, options: ShowOptions): Promise<void> {
   const path = resolve(options.out);
   if (existsSync(path))
@@ -120,6 +123,8 @@ async function show(dir: string, options: ShowOptions): Promise<void> {
     throw new StrongroomError("file-failed", `cannot write ${options.out}`, { cause });
   }
   say(`${path}: ${verdict(claims, modeOf(reading))}`);
+  const failed = failedClaims(claims);
+  if (failed.length > 0) throw refused(failed);
 }
 
 function questions(command: Command): Command {
@@ -151,7 +156,9 @@ export function evidenceCommand(): Command {
     )
     .addCommand(
       questions(new Command("show"))
-        .description("a page for people: what is proved, by whom, and what is only said")
+        .description(
+          "a page for people: what is proved, by whom, and what is only said; exit codes as verify's",
+        )
         .argument("<dir>", "the evidence")
         .option("--out <file>", "where to write it", "report.html")
         .action(show),

@@ -221,6 +221,22 @@ describe("at the terminal", () => {
     expect(await run("show", published, "--out", out)).toMatchObject({ code: 2 });
   });
 
+  test("show: exit code 1 where a claim does not hold, and the page says which", async () => {
+    const out = join(home, "production.html");
+    expect(await run("show", published, "--production", "--out", out)).toMatchObject({ code: 1 });
+    expect(readFileSync(out, "utf8")).toContain("1 of 25 claims");
+  });
+
+  test.each(["verify", "show", "build"])(
+    "%s: a folder without any evidence is said to be one",
+    async (what) => {
+      const empty = mkdtempSync(join(home, "empty-"));
+      const { code, stdout, stderr } = await run(what, empty);
+      expect([code, stdout]).toEqual([1, ""]);
+      expect(stderr).toMatch(/ has no evidence of a ceremony\nhint: /);
+    },
+  );
+
   test("build: copies what can be published", async () => {
     const out = join(home, "copied");
     const { code, stdout } = await run("build", dir, "--out", out, "--json");

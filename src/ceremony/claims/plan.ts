@@ -34,7 +34,7 @@ function* namedHashes(evidence: EvidenceReading): Generator<readonly [string, st
 
 export const planFixed: ClaimRule = {
   id: "plan-fixed",
-  title: "The plan was fixed before the ceremony: everything else names it by its hash",
+  title: "The plan was fixed before anything was done: everything else names it by its hash",
   source: "proved",
   needs: ["plan-possible"],
   check(evidence) {
@@ -54,7 +54,7 @@ export const planFixed: ClaimRule = {
 
 export const planApproved: ClaimRule = {
   id: "plan-approved",
-  title: "Enough officers approved the plan before the ceremony",
+  title: "Enough officers approved the plan; nothing proves when",
   source: "proved",
   needs: ["plan-possible"],
   check(evidence) {
