@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { type AuditorConfig, type NamespaceConfig, ORIGIN_PATTERN } from "../auditor/config.ts";
 import { addAuditKey, addNamespace, existingConfig, type NewAuditor } from "../auditor/config-file.ts";
 import { makeAuditKey, makeKey, operatorToken, writeFirstAnchor } from "../auditor/init.ts";
@@ -12,7 +12,7 @@ import { StrongroomError } from "../base/errors.ts";
 import { makeFolder, writeDurably } from "../base/node/durable-file.ts";
 import { parseTokenUri } from "../token/uri.ts";
 import { dataOption } from "./auditor-serve.ts";
-import { listenOn, matching, namespaceName, wholeNumber } from "./option-values.ts";
+import { listenOption, matching, namespaceName, wholeNumber } from "./option-values.ts";
 import { printJson, say } from "./terminal.ts";
 import { chooseToken, openChosen, profileOption, uriOption } from "./token-options.ts";
 
@@ -141,7 +141,10 @@ async function create(
 
 async function rotate({ data, namespace: name }: { data: string; namespace: string }): Promise<void> {
   const config = existingConfig(data);
-  if (!config) throw new StrongroomError("usage", `${data} has no auditor.yaml`);
+  if (!config)
+    throw new StrongroomError("usage", `${data} has no auditor.yaml`, {
+      hint: "name with --data the directory that `strongroom auditor init` made",
+    });
   const { keys } = namespaceIn(config, name);
   const taken = config.namespaces.flatMap((one) => one.keys.audit.map(({ publicKey }) => publicKey));
   const { session, profile } = await openChosen(chooseToken(config.token));
@@ -171,18 +174,22 @@ export function initCommand(): Command {
     .requiredOption(
       "--origin <name>",
       "the log's name for ever, e.g. auditor.example/logs/vault.example",
-      matching(ORIGIN_PATTERN, "no white space, no +"),
+      matching(ORIGIN_PATTERN, "a name without white space and +"),
     )
     .addOption(uriOption())
     .addOption(profileOption())
-    .option("--listen <host:port>", "where to serve", listenOn, { host: "127.0.0.1", port: 8460 })
+    .addOption(listenOption(8460))
     .option("--ciphersuite <n>", "1 protobuf, 2 bincode", (text) => (text === "2" ? 2 : 1), 1)
     .option("--root <digest>", "SHA-256 that the first announcement must have, as 1/DIGEST", (text) =>
       matching(/^1\/[0-9a-f]{64}$/, "1/ and 64 hexadecimal digits")(text).slice(2),
     )
     .option("--policy <file>", "the policy to begin with (default: hsm-config/auditor/policy.yaml)")
     .option("--operator-token <file>", "the operator's token; made where it is not there")
-    .option("--witness <vkey,url>", "a witness that cosigns checkpoints; may be repeated", witness, [])
+    .addOption(
+      new Option("--witness <vkey,url>", "a witness that cosigns checkpoints; may be repeated")
+        .argParser(witness)
+        .default([], "none"),
+    )
     .option("--witness-quorum <n>", "how many of them must (default: all)", wholeNumber(0, 16))
     .option("--dry-run", "say what would be made")
     .action(init);

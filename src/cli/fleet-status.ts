@@ -29,7 +29,12 @@ const CLOCK_MS = 5_000;
 
 /** Where the site's operations are, from this machine. @throws usage where only --url can tell */
 function operationsUrl({ config, url }: StatusOptions): string {
-  if (url !== undefined) return url.replace(/\/+$/, "");
+  if (url !== undefined) {
+    if (/^https?:\/\//.test(url) && URL.canParse(url)) return url.replace(/\/+$/, "");
+    throw new StrongroomError("usage", `--url ${url} is no address`, {
+      hint: "write e.g. http://127.0.0.1:8440",
+    });
+  }
   const { listen, operations } = loadServiceConfig(config);
   const { host, port } = operations ?? listen;
   if (port === 0)
@@ -52,8 +57,14 @@ async function fetchView(url: string): Promise<FleetView> {
       throw trouble(cause);
     },
   );
-  if (!answer.ok) throw trouble(new Error(`HTTP ${answer.status}`));
-  return (await answer.json()) as FleetView;
+  const stranger = (what: string): StrongroomError =>
+    new StrongroomError("unavailable", `${url} ${what}`, {
+      hint: "that is not where the operations of a site are: see `operations` in its configuration",
+    });
+  if (!answer.ok) throw stranger(`answers with HTTP status ${answer.status}`);
+  const view = (await answer.json().catch(() => undefined)) as FleetView | undefined;
+  if (view?.self === undefined) throw stranger("answers, but not as a site does");
+  return view;
 }
 
 async function ask(options: StatusOptions, url: string): Promise<FleetStatus> {
@@ -137,7 +148,7 @@ function render({ view, clusters, storeProblem }: FleetStatus): string {
       rows.map(({ cells }) => cells),
     ),
     ...others.flatMap(({ live: up, reason }) => (up || reason === undefined ? [] : [yellow(reason)])),
-    ...(storeProblem === undefined ? [] : [yellow(`store: ${storeProblem}`)]),
+    ...(storeProblem === undefined || others.length === 0 ? [] : [yellow(`store: ${storeProblem}`)]),
   ].join("\n");
 }
 

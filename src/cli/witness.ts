@@ -1,6 +1,6 @@
 /** `strongroom witness init | serve`: cosigns the checkpoints of logs that only grow. */
 import { resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { makeKey } from "../auditor/init.ts";
 import { witnessKey } from "../auditor/signer.ts";
 import {
@@ -17,7 +17,7 @@ import { makeFolder } from "../base/node/durable-file.ts";
 import { isKeyName, verifierKey } from "../merkle/vkey.ts";
 import { runWitness } from "../service/witness-start.ts";
 import { parseTokenUri } from "../token/uri.ts";
-import { listenOn } from "./option-values.ts";
+import { listenOption } from "./option-values.ts";
 import { printJson, say } from "./terminal.ts";
 import { chooseToken, openChosen, profileOption, uriOption } from "./token-options.ts";
 
@@ -86,7 +86,7 @@ function logKey(text: string, all: readonly string[]): readonly string[] {
 
 function keyName(text: string): string {
   if (isKeyName(text)) return text;
-  throw new InvalidArgumentError("no white space, no +");
+  throw new InvalidArgumentError("a name without white space and +");
 }
 
 /** The command, for main.ts. */
@@ -101,8 +101,10 @@ export function witnessCommand(): Command {
     .requiredOption("--name <name>", "the witness's name for ever, e.g. witness.example/w1", keyName)
     .addOption(uriOption())
     .addOption(profileOption())
-    .option("--log <vkey>", "a log to watch; may be repeated", logKey, [])
-    .option("--listen <host:port>", "where to serve", listenOn, { host: "127.0.0.1", port: 8470 })
+    .addOption(
+      new Option("--log <vkey>", "a log to watch; may be repeated").argParser(logKey).default([], "none"),
+    )
+    .addOption(listenOption(8470))
     .option("--dry-run", "say what would be made")
     .action(init);
   command
