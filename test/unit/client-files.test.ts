@@ -379,6 +379,23 @@ describe("key files", () => {
   });
 });
 
+test("with --json wrong usage is told as JSON too, and help is not", async () => {
+  for (const args of [
+    ["backup", "a", "--json"],
+    ["restore", "--json"],
+    ["status", "--bogus", "--json"],
+    ["recover", "--json", "--config"],
+  ]) {
+    const { code, out, err } = await client(...args);
+    expect(code).toBe(2);
+    expect(JSON.parse(out)).toEqual({ error: { code: "usage", message: expect.any(String) } });
+    expect(err).toContain(`strongroom: ${JSON.parse(out).error.message}`);
+  }
+  const help = await client("backup", "--help", "--json");
+  expect([help.code, help.out]).toEqual([0, expect.stringMatching(/^Usage: /)]);
+  expect((await client("backup", "a")).out).toBe("");
+});
+
 test("sizes, times and progress read well", () => {
   expect([0, 999, 1000, 1_549, 999_499, 12_345_678, 3.2e12].map(formatBytes)).toEqual([
     "0 B",
