@@ -1,6 +1,7 @@
 /** `strongroom token doctor`: can the vault run on this token, and could an auditor? */
 import { Command } from "commander";
 import { StrongroomError } from "../base/errors.ts";
+import { PROVISION_CHECKS } from "../keys/doctor-checks.ts";
 import type { Result } from "../token/doctor/check.ts";
 import { type CheckReport, type DoctorReport, runDoctor } from "../token/doctor/doctor.ts";
 import { bold, dim, green, printJson, red, say, table, yellow } from "./terminal.ts";
@@ -75,6 +76,7 @@ async function doctor(options: DoctorCommandOptions): Promise<void> {
     profile: profileName,
     quick: options.quick,
     prompt: pinPrompt("user PIN"),
+    more: PROVISION_CHECKS,
     progress,
   });
   if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");

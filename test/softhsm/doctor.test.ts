@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { PROVISION_CHECKS } from "../../src/keys/doctor-checks.ts";
 import { type CheckReport, type DoctorReport, runDoctor } from "../../src/token/doctor/doctor.ts";
 import { openSession } from "../../src/token/open.ts";
 import { loadProfile } from "../../src/token/profile-file.ts";
@@ -94,6 +95,29 @@ test("a second key wrap in the profile is used where the first does not work", a
   const report = await quick(profileWith("- { mechanism: 0x210a, format: rfc5649 }", both));
   expect(report.usable).toBe(true);
   expect(check(report, "wrap.share").detail).toContain("0x210A");
+});
+
+test("what provisioning will ask for is tried too, and an attribute that the token drops is named", async () => {
+  const options = { uri: hsm.uri, quick: true, more: PROVISION_CHECKS };
+  const well = await runDoctor({ ...options, profile: "softhsm2" });
+  expect(check(well, "provision.templates")).toMatchObject({ result: "pass", level: "required" });
+  // The token's own numbers: an AES key under the generic secret's mechanism is not what the table says.
+  const profile = profileWith("genericKeygen: { value: 0x0350", "genericKeygen: { value: 0x1080");
+  const ill = await runDoctor({ ...options, profile });
+  expect(check(ill, "provision.templates")).toMatchObject({
+    result: "fail",
+    detail: expect.stringContaining("record"),
+  });
+});
+
+test("a key wrap that only has the right length is not passed because another one is right", async () => {
+  // RFC 3394 without padding: a key of 32 bytes has 40 in it, as in RFC 5649.
+  const both = "- { mechanism: 0x2109, format: rfc5649 }\n      - { mechanism: 0x210a, format: rfc5649 }";
+  const report = await quick(profileWith("- { mechanism: 0x210a, format: rfc5649 }", both));
+  expect(check(report, "wrap.known-answer")).toMatchObject({
+    result: "fail",
+    detail: expect.stringContaining("take it out of the profile"),
+  });
 });
 
 test("a wrong encoding in the profile is found out", async () => {

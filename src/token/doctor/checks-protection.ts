@@ -144,7 +144,17 @@ export const PROTECTION_CHECKS: readonly Check[] = [
     run(bench) {
       const key = withAttribute(bench, { WRAP_WITH_TRUSTED: true, EXTRACTABLE: true }, "WRAP_WITH_TRUSTED");
       if (typeof key === "string") return unsupported(key);
-      return mustRefuse("it was wrapped", wrapAttempt(bench, key));
+      const outcome = mustRefuse("it was wrapped", wrapAttempt(bench, key));
+      // A token that wraps no such key whatever its attributes has shown nothing.
+      const usual = bench.secret("generic secret", { SIGN: true, EXTRACTABLE: true });
+      try {
+        wrapAttempt(bench, usual)();
+      } catch (error) {
+        return unsupported(
+          `cannot be tried: without the attribute it is not wrapped either: ${refusalOf(error)}`,
+        );
+      }
+      return outcome;
     },
   },
   {

@@ -54,6 +54,8 @@ export interface DoctorOptions {
   /** Leaves the rates out. */
   readonly quick?: boolean | undefined;
   readonly prompt?: PinPrompt | undefined;
+  /** Of those who know the keys that the token shall hold; run after the doctor's own. */
+  readonly more?: readonly Check[] | undefined;
   /** Told of every check before it runs. */
   readonly progress?: ((title: string) => void) | undefined;
 }
@@ -96,7 +98,7 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       const { label, serial, model } = session.info();
       const before = sessionObjects(session);
       const checks: CheckReport[] = [];
-      for (const check of CHECKS) {
+      for (const check of [...CHECKS, ...(options.more ?? [])]) {
         progress?.(check.title);
         checks.push(await examine(check, bench));
       }

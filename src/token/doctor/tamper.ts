@@ -59,7 +59,11 @@ export function tamperInChild(origin: Origin): Promise<Outcome> {
   const { pin, ...rest } = origin;
   return new Promise((resolve) => {
     let said: Outcome | undefined;
-    const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, DEADLINE_MS);
     child.on("message", (message: Outcome) => {
       said = message;
     });
@@ -67,7 +71,8 @@ export function tamperInChild(origin: Origin): Promise<Outcome> {
     child.once("exit", (code, signal) => {
       clearTimeout(timer);
       const end = signal ?? `exit ${code}`;
-      if (!said) resolve(fail(`the module took its process down (${end})`));
+      if (!said && late) resolve(fail(`no answer within ${DEADLINE_MS / 1000} seconds`));
+      else if (!said) resolve(fail(`the module took its process down (${end})`));
       else if (code === 0 || said.result !== "pass") resolve(said);
       else resolve(pass(`${said.detail}; but its process died afterwards (${end})`));
     });
