@@ -55,7 +55,12 @@ const schema: z.ZodType<Profile> = z.strictObject({
     ecdh: fact(number32),
     hmac: fact(number32),
     ecdsa: fact(number32),
-    keyWrap: fact(z.array(keyWrap)),
+    keyWrap: fact(
+      // A stored share says its mechanism and no more: two formats of one could not be told apart.
+      z.array(keyWrap).refine((all) => new Set(all.map(({ mechanism }) => mechanism)).size === all.length, {
+        message: "a mechanism is listed twice",
+      }),
+    ),
     oaep: fact(oaep),
   }),
   points: z.strictObject({ send: fact(z.enum(["raw", "der"])), read: fact(z.enum(["raw", "der"])) }),

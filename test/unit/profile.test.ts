@@ -58,6 +58,12 @@ test("a wrong value deep in a list", () => {
   expect(refusal(text).message).toMatch(new RegExp(where));
 });
 
+test("a key wrap mechanism that is listed twice", () => {
+  const one = "- { mechanism: 0x210a, format: rfc5649 }";
+  const text = softhsm.replace(one, `${one}\n      - { mechanism: 0x210a, format: pkcs7-rfc3394 }`);
+  expect(refusal(text).message).toMatch(/mechanisms\.keyWrap\.value: a mechanism is listed twice/);
+});
+
 test("an unknown field is named at its place", () => {
   const text = softhsm.replace("points:\n", "points:\n  receive: raw\n");
   const error = refusal(text);
