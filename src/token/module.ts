@@ -62,6 +62,8 @@ export interface MechanismInfo {
 export type CallCount = readonly [fn: string, ckr: string, count: number];
 
 const CKF_OS_LOCKING_OK = 2;
+/** Blank-padded, the standard says; some libraries write zeros instead. */
+const unpadded = (text: string): string => text.replaceAll("\0", " ").trim();
 const version = (v: { major: number; minor: number }): string => `${v.major}.${v.minor}`;
 
 /** Attributes by number, as `attributeList` in attributes.ts makes them. */
@@ -154,8 +156,8 @@ export class Pkcs11Module {
   moduleInfo(): ModuleInfo {
     const info = this.#call("C_GetInfo", () => this.#p.C_GetInfo());
     return {
-      manufacturer: info.manufacturerID.trim(),
-      description: info.libraryDescription.trim(),
+      manufacturer: unpadded(info.manufacturerID),
+      description: unpadded(info.libraryDescription),
       version: version(info.libraryVersion),
       cryptoki: version(info.cryptokiVersion),
     };
@@ -166,10 +168,10 @@ export class Pkcs11Module {
   tokenInfo(slot: Handle): TokenInfo {
     const info = this.#call("C_GetTokenInfo", () => this.#p.C_GetTokenInfo(slot));
     return {
-      label: info.label.trim(),
-      manufacturer: info.manufacturerID.trim(),
-      model: info.model.trim(),
-      serial: info.serialNumber.trim(),
+      label: unpadded(info.label),
+      manufacturer: unpadded(info.manufacturerID),
+      model: unpadded(info.model),
+      serial: unpadded(info.serialNumber),
       flags: info.flags,
       firmware: version(info.firmwareVersion),
     };
