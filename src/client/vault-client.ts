@@ -51,15 +51,15 @@ export interface VaultClientOptions extends TransportOptions {
 }
 
 export interface Registered {
-  /** 32 bytes: what was given, else the new one. A secret. */
-  readonly backupKey: Uint8Array;
+  /** 32 bytes: a copy of what was given, else the new one. A secret. */
+  readonly backupKey: Uint8Array<ArrayBuffer>;
   /** From 1; grows with every registration of the account. */
   readonly generation: number;
 }
 
 export interface Recovered {
   /** 32 bytes. A secret. */
-  readonly backupKey: Uint8Array;
+  readonly backupKey: Uint8Array<ArrayBuffer>;
   readonly generation: number;
   /** Attempts left now that the success has reset the counter. */
   readonly attemptsLeft: number;
@@ -185,7 +185,10 @@ export function createVaultClient(options: VaultClientOptions): VaultClient {
       const { text } = parseNewRecoveryCode(recoveryCode);
       if (given !== undefined && given.length !== BACKUP_KEY_BYTES)
         throw new StrongroomError("usage", `a backup key has ${BACKUP_KEY_BYTES} bytes`);
-      const backupKey = given ?? crypto.getRandomValues(new Uint8Array(BACKUP_KEY_BYTES));
+      // As WebCrypto takes it.
+      const backupKey = given
+        ? Uint8Array.from(given)
+        : crypto.getRandomValues(new Uint8Array(BACKUP_KEY_BYTES));
       const receiptKey = generateReceiptKeyPair();
       const secrets = [receiptKey.privateKey];
       try {

@@ -44,7 +44,7 @@ async function openKey(
   exportKey: Uint8Array,
   sealed: Uint8Array,
   aad: Uint8Array,
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   if (sealed.length !== SEALED_KEY_BYTES)
     throw new StrongroomError("decrypt-failed", `a sealed key is ${SEALED_KEY_BYTES} bytes`);
   const key = wrappingKey(exportKey, purpose);
@@ -74,7 +74,7 @@ export async function openBackupKey(
   exportKey: Uint8Array,
   sealed: Uint8Array,
   aad: Uint8Array,
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   return openKey("backup", exportKey, sealed, aad);
 }
 

@@ -26,7 +26,7 @@ export async function decrypt(
   nonce: Uint8Array,
   ciphertext: Uint8Array,
   aad: Uint8Array,
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const algorithm = { name: "AES-GCM", iv: Uint8Array.from(nonce), additionalData: Uint8Array.from(aad) };
   try {
     return new Uint8Array(
