@@ -45,7 +45,7 @@ export function serveCommand(): Command {
       "--config <file>",
       "the site's configuration (hsm-config/sites/example-site.yaml explains it)",
     )
-    .option("--check", "try configuration, manifest, token and store, and start nothing")
+    .option("--check", "try configuration, manifest, addresses, token and store; start and make nothing")
     .action(async (options: { config: string; check?: boolean }) => {
       const config = loadServiceConfig(options.config);
       try {

@@ -1,23 +1,28 @@
-/** `strongroom serve --check`: everything that start-up needs, tried once and put back. */
+/**
+ * `strongroom serve --check`: everything that start-up needs, tried once and put back. Nothing is begun: a store that was
+ * made by a check would not be called new when the service makes it, and a disk that was not mounted would hide in it.
+ */
+import { equal } from "../base/bytes.ts";
 import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
-import { openLmdbStore } from "../store/lmdb-store.ts";
-import { openStore, willBeNew } from "../store/open-store.ts";
-import type { RecordStore } from "../store/record-store.ts";
+import { assertCanBegin, openStore, willBeNew } from "../store/open-store.ts";
+import type { StoreConfig } from "../store/store-config.ts";
 import { openBundles } from "./bundles.ts";
-import type { ServiceConfig } from "./config-schema.ts";
+import type { Listen, ServiceConfig } from "./config-schema.ts";
 import { proveKeys } from "./key-proof.ts";
+import { listen } from "./listener.ts";
 import { createServiceLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { readSite, type Site } from "./site.ts";
 import { openToken } from "./start.ts";
 
 export interface CheckResult {
-  readonly part: "manifest" | "token" | "store" | "guard" | "bundles";
+  readonly part: "manifest" | "listen" | "operations" | "token" | "store" | "guard" | "bundles";
   readonly detail: string;
   readonly error?: StrongroomError;
 }
 
 const TOKEN_MS = 5_000;
+const RUNNING_MS = 2_000;
 
 async function attempt(
   part: CheckResult["part"],
@@ -44,13 +49,45 @@ async function checkToken(config: ServiceConfig, site: Site): Promise<void> {
   }
 }
 
-async function checkWrites(opening: Promise<RecordStore>): Promise<void> {
-  const store = await opening;
+/** Whether this site's service is what listens there. */
+async function isRunning({ host, port }: Listen, { manifestBytes }: Site): Promise<boolean> {
+  const reached = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  const url = `http://${reached.includes(":") ? `[${reached}]` : reached}:${port}/v1/manifest`;
   try {
-    await store.check();
-  } finally {
-    await store.close();
+    const answer = await fetch(url, { signal: AbortSignal.timeout(RUNNING_MS) });
+    return equal(new Uint8Array(await answer.arrayBuffer()), manifestBytes);
+  } catch {
+    return false;
   }
+}
+
+async function checkListen(part: "listen" | "operations", config: ServiceConfig): Promise<CheckResult> {
+  const address = config[part] ?? config.listen;
+  return attempt(part, `${address.host}, port ${address.port}, can be listened on`, async () => {
+    const listener = await listen(address, config.limits, () => undefined);
+    await listener.stop();
+  });
+}
+
+/** @param running the site's service, which has its stores on this machine to itself */
+async function checkStore(
+  part: "store" | "guard",
+  store: StoreConfig,
+  { site }: ServiceConfig,
+  running: boolean,
+): Promise<CheckResult> {
+  if (store.lmdb && running) return { part, detail: "in use by the site's service" };
+  const { lmdb } = store;
+  if (lmdb && willBeNew(store))
+    return attempt(part, "can be made; is new, without records", async () => assertCanBegin(lmdb.path));
+  return attempt(part, "takes writes", async () => {
+    const opened = await openStore(store, site);
+    try {
+      await opened.check();
+    } finally {
+      await opened.close();
+    }
+  });
 }
 
 async function checkBundles({ bundles: directory = "", pins = "", fleet }: ServiceConfig): Promise<void> {
@@ -64,17 +101,21 @@ async function checkBundles({ bundles: directory = "", pins = "", fleet }: Servi
 /** @throws config-invalid, manifest-invalid: without these there is nothing to check */
 export async function checkService(config: ServiceConfig): Promise<readonly CheckResult[]> {
   const site = await readSite(config);
-  const { guard } = config;
-  const isNew = willBeNew(config.store);
+  const { guard, operations } = config;
+  const listens = await checkListen("listen", config);
+  const running = listens.error !== undefined && (await isRunning(config.listen, site));
+  const served: Omit<CheckResult, "part"> = { detail: "the site's service is running" };
   return [
     { part: "manifest", detail: `fleet ${config.fleet}, site ${config.site}` },
+    running ? { part: "listen", ...served } : listens,
+    ...(operations
+      ? [running ? ({ part: "operations", ...served } as const) : await checkListen("operations", config)]
+      : []),
     await attempt("token", "has the manifest's keys", () => checkToken(config, site)),
-    await attempt("store", isNew ? "takes writes; is new, without records" : "takes writes", () =>
-      checkWrites(openStore(config.store, config.site)),
-    ),
+    await checkStore("store", config.store, config, running),
     ...(config.bundles === undefined
       ? []
       : [await attempt("bundles", "are genuine", () => checkBundles(config))]),
-    ...(guard ? [await attempt("guard", "takes writes", () => checkWrites(openLmdbStore(guard)))] : []),
+    ...(guard ? [await checkStore("guard", { lmdb: guard }, config, running)] : []),
   ];
 }

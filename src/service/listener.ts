@@ -1,5 +1,6 @@
 /** An HTTP server that slow, large and idle peers cannot hold, and that can be drained. */
 import { createServer, type RequestListener } from "node:http";
+import { errnoOf } from "../base/errno.ts";
 import { StrongroomError } from "../base/errors.ts";
 import type { Listen, ServiceLimits } from "./config-schema.ts";
 
@@ -43,10 +44,14 @@ export async function listen(
       resolve();
     });
   }).catch((cause: unknown) => {
-    throw new StrongroomError("config-invalid", `cannot listen on ${host}, port ${port}`, {
-      cause,
-      hint: "another service may have the port; is the address one of this machine?",
-    });
+    throw new StrongroomError(
+      "config-invalid",
+      `cannot listen on ${host}, port ${port}: ${errnoOf(cause) ?? "unknown"}`,
+      {
+        cause,
+        hint: "another service may have the port; is the address one of this machine?",
+      },
+    );
   });
   const address = server.address();
   const bound = typeof address === "object" && address !== null ? address.port : port;

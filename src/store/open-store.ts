@@ -1,16 +1,34 @@
 /** How a configuration becomes a store. */
-import { statSync } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { StrongroomError } from "../base/errors.ts";
 import { openLmdbStore } from "./lmdb-store.ts";
 import type { RecordStore } from "./record-store.ts";
 import type { StoreConfig } from "./store-config.ts";
 
 /** Whether opening will begin an empty store: as it should once, and never again, as where a disk was not mounted. */
-export function willBeNew(config: StoreConfig): boolean {
-  return (
-    config.etcd === undefined &&
-    !statSync(join(config.lmdb.path, "data.mdb"), { throwIfNoEntry: false })?.size
-  );
+export function willBeNew({ lmdb }: StoreConfig): boolean {
+  if (lmdb === undefined) return false;
+  const file = join(lmdb.path, "data.mdb");
+  return !existsSync(file) || statSync(file).size === 0;
+}
+
+/** That opening could begin a store in the directory `path`; makes nothing. @throws store-unavailable */
+export function assertCanBegin(path: string): void {
+  let place = path;
+  while (!existsSync(place)) place = dirname(place);
+  if (!statSync(place).isDirectory())
+    throw new StrongroomError("store-unavailable", `${place} is no directory`, {
+      hint: "name a directory that is not there yet, or is empty",
+    });
+  try {
+    accessSync(place, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new StrongroomError("store-unavailable", `${place} is not writable`, {
+      cause,
+      hint: "a store begins in a directory that the service may write to",
+    });
+  }
 }
 
 /**

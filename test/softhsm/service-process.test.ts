@@ -1,7 +1,8 @@
 /** `strongroom serve` as a process: signals, accidents, exit codes, --check. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { STRONGROOM } from "../support/cli.ts";
@@ -154,13 +155,40 @@ describe("what cannot work is refused at the start, with what to do", () => {
 });
 
 describe("--check", () => {
-  test("everything in order: exit 0, and nothing keeps running", async () => {
+  test("everything in order: exit 0, nothing keeps running, and nothing has been made", async () => {
     const made = await site();
+    const before = readdirSync(made.dir);
     const { code, stderr } = await serve(made, "--check");
-    expect(stderr).toMatch(/manifest +ok.*token +ok.*store +ok +takes writes; is new/s);
-    expect(code).toBe(0);
     // A disk that was not mounted looks like a site's first start, and must not pass unnoticed.
-    expect((await serve(made, "--check")).stderr).toMatch(/store +ok +takes writes$/m);
+    expect(stderr).toMatch(/manifest +ok.*listen +ok.*token +ok.*store +ok +can be made; is new/s);
+    expect(code).toBe(0);
+    expect(readdirSync(made.dir)).toEqual(before);
+  });
+
+  test("a site that is running is in order; that another program has its port is not", async () => {
+    const service = await start();
+    const { code, stderr } = await serve(service, "--check");
+    expect(stderr).toMatch(
+      /listen +ok +the site's service is running.*store +ok +in use by the site's service/s,
+    );
+    expect(code).toBe(0);
+    await service.stop();
+    const stopped = await serve(service, "--check");
+    expect(stopped.stderr).toMatch(/listen +ok.*store +ok +takes writes$/ms);
+    const other = createServer((_request, response) => response.end("{}"));
+    onTestFinished(() => void other.close());
+    other.listen(Number(new URL(service.url).port), "127.0.0.1");
+    await once(other, "listening");
+    const refused = await serve(service, "--check");
+    expect(refused.stderr).toMatch(/listen +failed.*EADDRINUSE.*store +ok/s);
+    expect(refused.code).toBe(2);
+  });
+
+  test("a directory that cannot be made: exit 1", async () => {
+    const made = await site({ store: { lmdb: { path: "./manifest.json/records" } } });
+    const { code, stderr } = await serve(made, "--check");
+    expect(stderr).toMatch(/store +failed +.*manifest.json is no directory/);
+    expect(code).toBe(1);
   });
 
   test("no token: exit 1, and the rest is checked all the same", async () => {
