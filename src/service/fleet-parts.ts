@@ -36,6 +36,8 @@ export interface FleetParts {
   readonly evaluator: Evaluator;
   /** What peers reach; undefined in a fleet of one. */
   readonly route: PeerRoute | undefined;
+  /** Undefined where the site has none. */
+  readonly guard: RecordStore | undefined;
   /** Undefined where an evaluation needs no others. */
   readonly peersHealth: (() => PeersHealth) | undefined;
   view(): Promise<FleetView>;
@@ -73,8 +75,9 @@ export async function openFleetParts(options: FleetPartsOptions): Promise<FleetP
   const { config, site, pool, store, verifier, log, metrics } = options;
   const { fleet, policy, sites } = site.manifest;
   const { threshold } = policy;
-  const guardTable =
-    config.guard && threshold > 1 ? metrics.observeGuard(await openLmdbStore(config.guard)) : guardless();
+  const guard =
+    config.guard && threshold > 1 ? metrics.observeGuard(await openLmdbStore(config.guard)) : undefined;
+  const guardTable = guard ?? guardless();
   const manifest = sha256HexOf(site.manifestBytes);
   const service: SiteService = createSiteService({
     fleet,
@@ -89,8 +92,9 @@ export async function openFleetParts(options: FleetPartsOptions): Promise<FleetP
     clock,
     async parts() {
       const state = await options.readiness(STORE_PATIENCE_MS);
-      const token = state.manifest.ok ? state.token : state.manifest;
-      return { token, store: state.store, manifest };
+      // Without its guard a site evaluates as little as without its token, and peers had better ask others.
+      const failed = [state.manifest, state.guard].find((part) => part?.ok === false);
+      return { token: failed ?? state.token, store: state.store, manifest };
     },
   });
   const common = { manifest: site.manifest, self: config.site, token: pool, clock, random: randomBytes };
@@ -123,6 +127,7 @@ export async function openFleetParts(options: FleetPartsOptions): Promise<FleetP
   return {
     evaluator,
     route: sites.length > 1 ? createPeerRoute({ ...common, service }) : undefined,
+    guard,
     peersHealth:
       threshold > 1
         ? () => ({ needed: threshold - 1, live: namesOf(true), away: namesOf(false) })

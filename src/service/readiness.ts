@@ -15,6 +15,8 @@ export interface Readiness {
   readonly ready: boolean;
   readonly token: Part;
   readonly store: Part;
+  /** Where the site remembers what it has evaluated; absent where it evaluates for nobody else. */
+  readonly guard?: Part | undefined;
   /** Whether the token's keys are those of the manifest. */
   readonly manifest: Part;
   /** Whether enough other sites answer for an evaluation; absent where none are needed. */
@@ -36,30 +38,30 @@ export interface PeersHealth {
 const FRESH_MS = 1_000;
 const STORE_TIMEOUT_MS = 2_000;
 
-async function checkStore(store: RecordStore): Promise<Part> {
+async function checkTable(store: RecordStore, name: string): Promise<Part> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new StrongroomError("store-unavailable", "the store does not answer"));
+      reject(new StrongroomError("store-unavailable", `the ${name} does not answer`));
     }, STORE_TIMEOUT_MS);
   });
   try {
     await Promise.race([store.check(), late]);
     return { ok: true, detail: "takes writes" };
   } catch (error) {
-    return { ok: false, detail: isStrongroomError(error) ? scrub(error.message) : "the store has failed" };
+    return { ok: false, detail: isStrongroomError(error) ? scrub(error.message) : `the ${name} has failed` };
   } finally {
     clearTimeout(timer);
   }
 }
 
 /** What is known of a store whose check may take longer than the caller waits. */
-async function knownOf(check: Promise<Part>, patienceMs: number | undefined): Promise<Part> {
+async function knownOf(check: Promise<Part>, name: string, patienceMs: number | undefined): Promise<Part> {
   if (patienceMs === undefined) return check;
   const late = new AbortController();
   const slow = sleep(
     patienceMs,
-    { ok: false, detail: "the store is slow to answer" },
+    { ok: false, detail: `the ${name} is slow to answer` },
     { signal: late.signal },
   );
   slow.catch(() => undefined);
@@ -68,6 +70,18 @@ async function knownOf(check: Promise<Part>, patienceMs: number | undefined): Pr
   } finally {
     late.abort();
   }
+}
+
+/** The same check for all who ask within a second. */
+function seldom(check: () => Promise<Part>): () => Promise<Part> {
+  let latest: Promise<Part> | undefined;
+  let checkedAt = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (latest && performance.now() - checkedAt < FRESH_MS) return latest;
+    checkedAt = performance.now();
+    latest = check();
+    return latest;
+  };
 }
 
 function tokenPart({ ready, reason, workersReady, workers }: TokenHealth): Part {
@@ -86,6 +100,8 @@ function peersPart({ needed, live, away }: PeersHealth): Part {
 export function createReadiness(parts: {
   readonly tokenHealth: () => TokenHealth;
   readonly store: RecordStore;
+  /** Undefined for a site that has none. */
+  readonly guard: () => RecordStore | undefined;
   /** Why the token's keys are not known to be the manifest's; undefined where they are. */
   readonly unproved: () => string | undefined;
   /** Undefined for a site that needs no others. */
@@ -94,14 +110,15 @@ export function createReadiness(parts: {
   readonly bundle: () => Part | undefined;
   readonly draining: () => boolean;
 }): (patienceMs?: number) => Promise<Readiness> {
-  let storePart: Promise<Part> | undefined;
-  let checkedAt = Number.NEGATIVE_INFINITY;
+  const checkStore = seldom(() => checkTable(parts.store, "store"));
+  let checkGuard: (() => Promise<Part>) | undefined;
   return async (patienceMs) => {
-    if (!storePart || performance.now() - checkedAt >= FRESH_MS) {
-      storePart = checkStore(parts.store);
-      checkedAt = performance.now();
-    }
-    const store = await knownOf(storePart, patienceMs);
+    const table = parts.guard();
+    if (table) checkGuard ??= seldom(() => checkTable(table, "guard"));
+    const [store, guard] = await Promise.all([
+      knownOf(checkStore(), "store", patienceMs),
+      checkGuard && knownOf(checkGuard(), "guard", patienceMs),
+    ]);
     const token = tokenPart(parts.tokenHealth());
     const unproved = parts.unproved();
     const manifest: Part =
@@ -111,12 +128,14 @@ export function createReadiness(parts: {
     const health = parts.peers();
     const peers = health && peersPart(health);
     const draining = parts.draining();
-    const ready = token.ok && store.ok && manifest.ok && (peers?.ok ?? true) && !draining;
+    const ready =
+      token.ok && store.ok && (guard?.ok ?? true) && manifest.ok && (peers?.ok ?? true) && !draining;
     const bundle = parts.bundle();
     return {
       ready,
       token,
       store,
+      ...(guard ? { guard } : {}),
       manifest,
       ...(peers ? { peers } : {}),
       ...(bundle ? { bundle } : {}),

@@ -188,10 +188,11 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
       const reason = phase.stopped ? "draining" : watch.unproved();
       if (reason !== undefined) throw new StrongroomError("unavailable", reason);
     };
-    const health: { peers?: FleetParts["peersHealth"] } = {};
+    const health: { peers?: FleetParts["peersHealth"]; guard?: FleetParts["guard"] } = {};
     const readiness = createReadiness({
       tokenHealth: () => pool.health(),
       store,
+      guard: () => health.guard,
       unproved: watch.unproved,
       peers: () => health.peers?.(),
       bundle: () => bundles?.part(),
@@ -205,6 +206,7 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
     const shared = { pool, store, verifier, log, metrics };
     const fleetParts = await openFleetParts({ ...shared, config, site, readiness });
     health.peers = fleetParts.peersHealth;
+    health.guard = fleetParts.guard;
     opened.add(() => fleetParts.close());
     const { route, sites, limiter, trusts, vault } = createRoutes(
       config,

@@ -2,7 +2,7 @@
  * A site that lost something and comes back: its guard, the disk of its store's member, some hours, its token. Three
  * sites with t = 2; after each return another site is taken away, so that the one that came back has to work.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -117,6 +117,31 @@ test("a token that is pulled out turns its site red, and no user notices", async
   const site1 = new Person(fleet.target(1));
   await site1.register();
   expect(site1.holds && (await site1.recover(site1.holds))).toBe(true);
+});
+
+test("a guard that takes no writes turns its site red, and others evaluate in its place", async () => {
+  const backupKey = await register(fleet.target(0), "red", "code");
+  const guard = join(dirname(fleet.configFile(1)), "guard");
+  renameSync(guard, `${guard}.away`);
+  try {
+    await until(async () => (await fleet.readyz(1))?.ready === false);
+    expect(await fleet.readyz(1)).toMatchObject({
+      guard: { ok: false, detail: expect.stringContaining("gone") },
+      token: { ok: true },
+      store: { ok: true },
+    });
+    // Its peers know: without it there are too few as soon as another one is away.
+    await fleet.kill9(2);
+    await until(async () => (await fleet.readyz(0))?.ready === false);
+    expect(await fleet.readyz(0)).toMatchObject({ peers: { ok: false } });
+    await fleet.start(2);
+    await fleet.whenReady(0, 2);
+    expect(await recover(fleet.target(0), "red", "code")).toEqual(backupKey);
+  } finally {
+    renameSync(`${guard}.away`, guard);
+  }
+  await fleet.whenReady();
+  expect(await recover(fleet.target(1), "red", "code")).toEqual(backupKey);
 });
 
 test("the tokens have evaluated for the guesser no more than the limit", async () => {

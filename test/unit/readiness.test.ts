@@ -8,6 +8,7 @@ test("a peer is answered before a store that hangs, and /readyz says that it doe
   const readiness = createReadiness({
     tokenHealth: () => ({ ready: true, workersReady: 1, workers: 1 }) as never,
     store,
+    guard: () => undefined,
     unproved: () => undefined,
     peers: () => undefined,
     bundle: () => undefined,
