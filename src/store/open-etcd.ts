@@ -1,7 +1,7 @@
 /** How a configuration becomes a store in etcd. */
 import { readFileSync } from "node:fs";
 import { utf8 } from "../base/bytes.ts";
-import { StrongroomError } from "../base/errors.ts";
+import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { Cluster } from "./etcd/cluster.ts";
 import { EtcdRecordStore } from "./etcd/etcd-store.ts";
 import { type Keyspace, keyspace } from "./etcd/keyspace.ts";
@@ -34,7 +34,7 @@ export function openCluster(config: EtcdConfig, clusterName: string, site: strin
   const options = {
     name: clusterName,
     urls: own === undefined ? others : [own, ...others],
-    tls: { ca: readPem(ca), cert: readPem(cert), key: readPem(key) },
+    tls: () => ({ ca: readPem(ca), cert: readPem(cert), key: readPem(key) }),
     channels: config.channels,
     tryMs: config.tryMs ?? 1.5 * election,
     operationMs: config.operationMs ?? 4 * election,
@@ -44,6 +44,7 @@ export function openCluster(config: EtcdConfig, clusterName: string, site: strin
   try {
     return new Cluster(options);
   } catch (cause) {
+    if (isStrongroomError(cause)) throw cause;
     throw new StrongroomError("config-invalid", `${cert} and ${key} are not a certificate and its key`, {
       cause,
       hint: "both are PEM files",

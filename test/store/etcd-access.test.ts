@@ -85,6 +85,24 @@ test("files that are missing, or no certificates, are named before anything is o
   });
 });
 
+test("a certificate that is replaced while the service runs is used from then on", async () => {
+  const files = { ca: "", cert: "", key: "" };
+  for (const part of ["ca", "cert", "key"] as const) files[part] = join(cluster.dir, `renewed-${part}.pem`);
+  const install = (from: typeof files): void => {
+    for (const part of ["key", "cert", "ca"] as const) copyFileSync(from[part], files[part]);
+  };
+  // As an expired one is: the members refuse it.
+  install({ ...stranger.vault, ca: cluster.vault.ca });
+  const store = await storeAt(cluster, 0, { tls: files });
+  await expect(store.check()).rejects.toMatchObject({ code: "store-unavailable" });
+  // Half of it has been replaced.
+  copyFileSync(cluster.vault.key, files.key);
+  await expect(store.check()).rejects.toMatchObject({ code: "store-unavailable" });
+  install(cluster.vault);
+  await expect.poll(() => store.check().then(() => "ok", String), { timeout: 20_000 }).toBe("ok");
+  await store.close();
+});
+
 test("the vault's own certificate and prefix are accepted", async () => {
   expect(await errorsWith({})).toEqual([undefined, undefined, undefined]);
   expect(await errorsWith({ prefix: "/strongroom/fleet-a/" })).toEqual([undefined, undefined, undefined]);

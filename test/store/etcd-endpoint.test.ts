@@ -22,7 +22,7 @@ test("is given up in time, and its connection with it", async () => {
   const { port } = silent.address() as AddressInfo;
   const read = (file: string): Buffer => readFileSync(file);
   const identity = { ca: read(client.ca), cert: read(client.cert), key: read(client.key) };
-  const endpoint = new Endpoint(`https://127.0.0.1:${port}`, identity, 1);
+  const endpoint = new Endpoint(`https://127.0.0.1:${port}`, () => identity, 1);
   try {
     expect(await endpoint.call(STATUS, new Uint8Array(), 500, false)).toMatchObject({ ok: false });
     endpoint.close();

@@ -17,7 +17,8 @@ export interface ClusterOptions {
   readonly name: string;
   /** `https://host:port` of the members, the nearest first. */
   readonly urls: readonly string[];
-  readonly tls: TlsIdentity;
+  /** Read anew for each connection. */
+  readonly tls: () => TlsIdentity;
   /** Connections to each member. */
   readonly channels: number;
   /** How long a single call may take. */

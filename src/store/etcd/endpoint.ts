@@ -15,6 +15,7 @@ import {
   credentials,
   Metadata,
   status,
+  type VerifyOptions,
 } from "@grpc/grpc-js";
 import { type Answer, failureOf, notConnected, notSent } from "./answer.ts";
 import { STATUS } from "./messages.ts";
@@ -44,18 +45,27 @@ const OPTIONS: ChannelOptions = {
 /** gRPC waits for ever for a member that takes the connection and then says nothing: a host that froze or lost power. */
 const HANDSHAKE_MS = 5_000;
 
-function withinTime(secure: ChannelCredentials): ChannelCredentials {
-  const make = secure._createSecureConnector.bind(secure);
+/**
+ * Certificates are renewed while the service runs, and a connection may outlive them: each new one takes what there is by
+ * then. A pair that is just being replaced does not fit; then the one before it is tried once more.
+ */
+function connecting(read: () => ChannelCredentials): ChannelCredentials {
+  const secure = read();
+  const first = secure._createSecureConnector.bind(secure);
+  let create = first;
   secure._createSecureConnector = (...args) => {
-    const connector = make(...args);
-    const connect = connector.connect.bind(connector);
+    const connector = first(...args);
     connector.connect = async (socket) => {
+      try {
+        const newest = read();
+        create = newest._createSecureConnector.bind(newest);
+      } catch {}
       const late = new AbortController();
       const silent = sleep(HANDSHAKE_MS, undefined, { ref: false, signal: late.signal }).then(() => {
         throw new Error("no TLS handshake in time");
       });
       try {
-        return await Promise.race([connect(socket), silent]);
+        return await Promise.race([create(...args).connect(socket), silent]);
       } finally {
         silent.catch(() => undefined);
         late.abort();
@@ -80,17 +90,21 @@ export interface TlsIdentity {
   readonly key: Buffer;
 }
 
-/** @throws Error if certificate and key are not that */
-function newClient(url: URL, { ca, cert, key }: TlsIdentity): Client {
+/** @throws what `read` throws; Error if certificate and key are not that */
+function newClient(url: URL, read: () => TlsIdentity): Client {
   const host = url.hostname.replace(/^\[|\]$/g, "");
-  if (isIP(host) === 0)
-    return new Client(url.host, withinTime(credentials.createSsl(ca, key, cert)), OPTIONS);
+  const secure = (verify?: VerifyOptions): ChannelCredentials =>
+    connecting(() => {
+      const { ca, cert, key } = read();
+      return credentials.createSsl(ca, key, cert, verify);
+    });
+  if (isIP(host) === 0) return new Client(url.host, secure(), OPTIONS);
   // TLS knows no server names that are addresses (RFC 6066 §3), so the name asked for is a placeholder; what the
   // certificate is checked for is the address.
   const verify = {
     checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(host, peer),
   };
-  return new Client(url.host, withinTime(credentials.createSsl(ca, key, cert, verify)), {
+  return new Client(url.host, secure(verify), {
     ...OPTIONS,
     "grpc.ssl_target_name_override": "etcd-member",
   });
@@ -114,9 +128,10 @@ export class Endpoint {
 
   /**
    * @param url `https://host:port`
-   * @throws Error if certificate and key are not that
+   * @param tls read anew for each connection
+   * @throws what `tls` throws; Error if certificate and key are not that
    */
-  constructor(url: string, tls: TlsIdentity, channels: number) {
+  constructor(url: string, tls: () => TlsIdentity, channels: number) {
     this.address = new URL(url).host;
     this.#channels = Array.from({ length: channels }, () => ({
       client: newClient(new URL(url), tls),
