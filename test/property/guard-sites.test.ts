@@ -247,7 +247,7 @@ test.each([
       refusals += attack.refusals;
     }),
     // Shrinking would take minutes; the steps that are printed say enough.
-    { numRuns: 40, endOnFailure: true },
+    { numRuns: 20, endOnFailure: true },
   );
   // What was to be tried did happen.
   expect(answers).toBeGreaterThan(60);

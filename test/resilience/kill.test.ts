@@ -1,5 +1,5 @@
 /**
- * SIGKILL at every step of register and recover, while fifteen others use the vault: whatever was acknowledged is
+ * SIGKILL at every step of register and recover, while eleven others use the vault: whatever was acknowledged is
  * there afterwards, and nobody gets more evaluations than the limit allows. What the token evaluated is not taken
  * from the vault's word but from pkcs11-spy's log of every call.
  */
@@ -35,7 +35,7 @@ let service: SpawnedService;
 /** Those who only register, those who only recover, those who do both with mistakes. */
 let users: Person[];
 /** Places where somebody guesses until the record is destroyed; then somebody else takes the place. */
-const places: Person[][] = Array.from({ length: 9 }, () => []);
+const places: Person[][] = Array.from({ length: 5 }, () => []);
 /** Everything that the token did with shares, in all lives. */
 const shares = new Map<string, ShareUse>();
 const evaluated = new Set<string>();
@@ -274,6 +274,6 @@ test("in the end every guesser's record is destroyed, stays destroyed, and cost 
   }
   // The bound is not met for want of trying.
   expect(guessers.filter((guesser) => evaluationsOf(guesser) === MAX_ATTEMPTS).length).toBeGreaterThan(
-    rounds,
+    rounds / 2,
   );
 });

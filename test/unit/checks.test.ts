@@ -107,15 +107,15 @@ test("biome finds an import cycle", () => {
     "src/base/planted-a.ts": 'import { b } from "./planted-b.ts";\nexport const a = (): unknown => b;\n',
     "src/base/planted-b.ts": 'import { a } from "./planted-a.ts";\nexport const b = (): unknown => a;\n',
   });
-  expect(output).toContain("lint/suspicious/noImportCycles");
+  expect(output).toMatch(/src\/base\/planted-a\.ts\S* lint\/suspicious\/noImportCycles/);
 });
 
 test("oxlint finds a floating promise", () => {
-  const output = check(["oxlint", "--type-aware", "src"], {
+  const output = check(["oxlint", "--type-aware", "--format=unix", "src"], {
     "src/base/planted.ts":
       "async function work(): Promise<void> {}\nexport function planted(): void {\n  work();\n}\n",
   });
-  expect(output).toContain("no-floating-promises");
+  expect(output).toMatch(/^src\/base\/planted\.ts:.*no-floating-promises/m);
 });
 
 test("knip finds an unused export, an unused file and an unused dependency", () => {
@@ -132,10 +132,5 @@ test("knip finds an unused export, an unused file and an unused dependency", () 
 
 test("tsc finds a type error, and an export without a type", () => {
   const output = check(["tsc"], { "src/base/planted.ts": 'export const planted: number = "text";\n' });
-  expect(output).toContain("TS2322");
-});
-
-test("the clean copy passes every check", () => {
-  for (const command of [biome, ["oxlint", "--type-aware", "src"], ["knip", "--no-config-hints"], ["tsc"]])
-    expect(check(command, {}), command.join(" ")).toBeUndefined();
+  expect(output).toMatch(/^src\/base\/planted\.ts\(.*TS2322/m);
 });
