@@ -2,6 +2,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { SecureContextOptions } from "node:tls";
+import { errnoOf } from "../base/errno.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { MAX_SITE_MESSAGE_BYTES } from "../wire/limits.ts";
 import { SITE_CONTENT_TYPE } from "../wire/site-frames.ts";
@@ -35,6 +36,13 @@ async function readAll(response: IncomingMessage): Promise<Uint8Array> {
   return Buffer.concat(parts, length);
 }
 
+/** Such as `ECONNREFUSED`, `CERT_HAS_EXPIRED`; the messages of such errors quote what came from the network. */
+function reasonOf(error: unknown): string {
+  const code = errnoOf(error);
+  if (code === "ABORT_ERR") return ": no answer in time";
+  return code !== undefined && /^[A-Z][A-Z0-9_]+$/.test(code) ? `: ${code}` : "";
+}
+
 /** @param base where the peer listens, e.g. `https://site-b.example`; a path before /v1/site is kept */
 export function createPeerHttp(site: string, base: string, tls: PeerTls = {}): PeerHttp {
   const url = new URL(`${base.replace(/\/+$/, "")}${PATH}`);
@@ -59,10 +67,14 @@ export function createPeerHttp(site: string, base: string, tls: PeerTls = {}): P
         });
         return { status: response.statusCode ?? 0, body: await readAll(response) };
       } catch (cause) {
-        throw new StrongroomError("peer-unavailable", `${site} cannot be reached at ${url.origin}`, {
-          cause,
-          details: { stale },
-        });
+        throw new StrongroomError(
+          "peer-unavailable",
+          `${site} cannot be reached at ${url.origin}${reasonOf(cause)}`,
+          {
+            cause,
+            details: { stale },
+          },
+        );
       }
     },
     close: () => agent.destroy(),

@@ -93,7 +93,8 @@ export function createPeerLink(options: PeerLinkOptions): PeerLink {
     const { status, body } = await http.post(pending.body, AbortSignal.timeout(OPENING_MS));
     if (status !== 200) {
       const reason = decodeRefusal(body) ?? `status-${status}`;
-      throw unavailable(`refuses a channel: ${reason}`, undefined, reason);
+      const words = reason === "expired" ? "its clock and this site's differ by minutes" : reason;
+      throw unavailable(`refuses a channel: ${words}`, undefined, reason);
     }
     try {
       const end = pending.confirm(body);
