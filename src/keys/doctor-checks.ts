@@ -3,14 +3,21 @@
  * objects that are gone afterwards. A device that refuses one of their attributes, or drops it, is found out before it
  * is in service.
  */
+import { randomBytes } from "node:crypto";
+import { equal } from "../base/bytes.ts";
 import type { Template } from "../token/attributes.ts";
-import { type Check, fail, type Outcome, pass, refusalOf } from "../token/doctor/check.ts";
+import { CKM } from "../token/cryptoki.ts";
+import { type Check, fail, type Outcome, pass, refusalOf, unsupported } from "../token/doctor/check.ts";
+import { hmacSha256 } from "../token/doctor/software.ts";
 import type { Workbench } from "../token/doctor/workbench.ts";
 import { driftOf, namesOf, readAttributes } from "../token/objects.ts";
 import type { ObjectHandle } from "../token/session.ts";
+import { halvesProblem } from "./key-proof.ts";
 import { attributeSupport } from "./provision.ts";
-import { ROLES, type RoleName } from "./roles.ts";
-import { keyTemplates, type ObjectTemplate } from "./templates.ts";
+import { type KeySpec, ROLES, type RoleName } from "./roles.ts";
+import { type KeyTemplates, keyTemplates, type ObjectTemplate, type Stage } from "./templates.ts";
+import { oaepHashes } from "./transport.ts";
+import { oaepMechanism } from "./travel.ts";
 
 /** One of each template that a vault's keys have. */
 const TRIED: readonly RoleName[] = ["identity", "session", "record", "share-kek"];
@@ -20,10 +27,13 @@ const passing = ({ create, expect }: ObjectTemplate): ObjectTemplate => ({
   expect: { ...expect, TOKEN: false },
 });
 
+const spec = (role: RoleName): KeySpec => ({ name: role, role, label: `strongroom/doctor/${role}` });
+const templatesOf = ({ profile }: Workbench, role: RoleName, stage: Stage): KeyTemplates =>
+  keyTemplates(spec(role), stage, attributeSupport(profile));
+
 function make(bench: Workbench, role: RoleName): readonly (readonly [ObjectHandle, Template])[] {
-  const { session, profile } = bench;
-  const label = `strongroom/doctor/${role}`;
-  const templates = keyTemplates({ name: role, role, label }, "sealed", attributeSupport(profile));
+  const { session } = bench;
+  const templates = templatesOf(bench, role, "sealed");
   const { aesKeygen, genericKeygen, ecKeygen } = session.traits.mechanisms;
   if (templates.kind === "secret") {
     const { create, expect } = passing(templates.secret);
@@ -31,7 +41,8 @@ function make(bench: Workbench, role: RoleName): readonly (readonly [ObjectHandl
     return [[bench.keep(session.generateKey({ mechanism }, create)), expect]];
   }
   const [open, own] = [passing(templates.public), passing(templates.private)];
-  const pair = session.generateKeyPair({ mechanism: ecKeygen }, open.create, own.create);
+  const mechanism = ROLES[role].type === "ec-p256" ? ecKeygen : CKM.RSA_PKCS_KEY_PAIR_GEN;
+  const pair = session.generateKeyPair({ mechanism }, open.create, own.create);
   return [
     [bench.keep(pair.privateKey), own.expect],
     [bench.keep(pair.publicKey), open.expect],
@@ -56,11 +67,46 @@ function templatesAreKept(bench: Workbench): Outcome {
     : fail(`${wrong.join("; ")}; attributes in the profile says what is asked for`);
 }
 
+/** The way of a fleet's keys to another site: a transport pair, RSA-OAEP under it, and the key as it arrives. */
+function keysTravel(bench: Workbench): Outcome {
+  const { session, profile } = bench;
+  const arriving = templatesOf(bench, "record", "sealed-later");
+  if (arriving.kind !== "secret") return fail("record is no secret key");
+  const tried: string[] = [];
+  try {
+    const [own, half] = make(bench, "transport").map(([object]) => object);
+    if (!own || !half) return fail("no transport pair");
+    const problem = halvesProblem(session, spec("transport"), own, half);
+    if (problem) return fail(`transport key: ${problem}`);
+    const { key, value, how } = bench.knownSecret("generic secret", { SIGN: true, EXTRACTABLE: true });
+    if (how !== "imported") return unsupported(`comparing keys between sites needs one: ${how}`);
+    for (const hash of oaepHashes(profile)) {
+      tried.push(hash);
+      const mechanism = oaepMechanism(hash);
+      const wrapped = session.wrap(mechanism, half, key);
+      const { create } = passing(arriving.secret);
+      const arrived = bench.keep(session.unwrap(mechanism, own, wrapped, create));
+      const data = Uint8Array.from(randomBytes(32));
+      const mac = session.sign(session.traits.mechanisms.hmac, arrived, data);
+      if (!equal(mac, hmacSha256(value, data))) return fail(`${hash}: another key arrived`);
+    }
+  } catch (error) {
+    return unsupported(`${["RSA-3072", ...tried.slice(-1)].join(", RSA-OAEP with ")}: ${refusalOf(error)}`);
+  }
+  return pass(`RSA-3072, RSA-OAEP with ${tried.join(", ")}`);
+}
+
 export const PROVISION_CHECKS: readonly Check[] = [
   {
     id: "provision.templates",
     title: "keys are made with every attribute that provisioning asks for",
     level: "required",
     run: templatesAreKept,
+  },
+  {
+    id: "provision.travel",
+    title: "for fleets of several sites: a key can be brought from another token",
+    level: "recommended",
+    run: keysTravel,
   },
 ];

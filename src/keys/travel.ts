@@ -61,7 +61,8 @@ const OAEP: Readonly<Record<OaepHash, { readonly hashAlg: number; readonly mgf: 
 };
 const PREFERRED: readonly OaepHash[] = ["sha256", "sha384", "sha512", "sha1"];
 
-function oaepMechanism(hash: OaepHash): Mechanism {
+/** RSA-OAEP by this hash, also as its mask generation function, with an empty label. */
+export function oaepMechanism(hash: OaepHash): Mechanism {
   return {
     mechanism: CKM.RSA_PKCS_OAEP,
     parameter: { type: PARAMETER.oaep, ...OAEP[hash], source: 1 },

@@ -101,6 +101,13 @@ test("what provisioning will ask for is tried too, and an attribute that the tok
   const options = { uri: hsm.uri, quick: true, more: PROVISION_CHECKS };
   const well = await runDoctor({ ...options, profile: "softhsm2" });
   expect(check(well, "provision.templates")).toMatchObject({ result: "pass", level: "required" });
+  expect(check(well, "provision.travel")).toMatchObject({ detail: "RSA-3072, RSA-OAEP with sha1" });
+  const hashes = await runDoctor({ ...options, profile: profileWith("hashes: [sha1]", "hashes: [sha256]") });
+  expect(hashes.usable).toBe(true);
+  expect(check(hashes, "provision.travel")).toMatchObject({
+    result: "not supported",
+    detail: "RSA-3072, RSA-OAEP with sha256: CKR_ARGUMENTS_BAD",
+  });
   // The token's own numbers: an AES key under the generic secret's mechanism is not what the table says.
   const profile = profileWith("genericKeygen: { value: 0x0350", "genericKeygen: { value: 0x1080");
   const ill = await runDoctor({ ...options, profile });
