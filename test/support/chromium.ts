@@ -244,7 +244,8 @@ export async function withChromium<T>(use: (page: BrowserPage) => Promise<T>): P
     failed.catch(() => undefined);
     child.kill("SIGKILL");
     await gone;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    // Its other processes write there until they notice that it is gone.
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20 });
   }
 }
 

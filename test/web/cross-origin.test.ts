@@ -24,12 +24,11 @@ let auditor: RunningAuditor;
 let pages: Server;
 let pageUrl: string;
 
-beforeAll(async () => {
-  service = await startTestService({ browserOrigins: "*", drain: { deadlineMs: 200 } });
-  world = await createAuditorWorld();
-  auditor = await startAuditor(world.config({ requestsPerSecondPerAddress: 5 }), { write: () => undefined });
+/** As an app would. */
+async function bundled(contents: string): Promise<Uint8Array> {
   const { outputFiles } = await build({
-    entryPoints: ["src/client/index.ts"],
+    stdin: { contents, resolveDir: ".", loader: "ts" },
+    alias: { "strongroom/client": "./src/client/index.ts" },
     bundle: true,
     format: "esm",
     platform: "browser",
@@ -37,9 +36,28 @@ beforeAll(async () => {
     write: false,
     logLevel: "silent",
   });
-  const sdk = Buffer.from(outputFiles[0]?.contents ?? []);
-  pages = createServer((request, response) => {
-    if (request.url === "/sdk.js") response.writeHead(200, { "content-type": "text/javascript" }).end(sdk);
+  return outputFiles[0]?.contents ?? new Uint8Array(0);
+}
+
+function workerOfReadme(): string {
+  const [, code] = /```ts\n(\/\/ vault-worker\.ts\n.*?)```/s.exec(readFileSync("README.md", "utf8")) ?? [];
+  if (code === undefined) throw new Error("README shows no worker");
+  return code;
+}
+
+beforeAll(async () => {
+  service = await startTestService({ browserOrigins: "*", drain: { deadlineMs: 200 } });
+  world = await createAuditorWorld();
+  auditor = await startAuditor(world.config({ requestsPerSecondPerAddress: 5 }), { write: () => undefined });
+  const scripts = new Map([
+    ["/sdk.js", await bundled('export * from "strongroom/client"')],
+    ["/worker.js", await bundled(workerOfReadme())],
+  ]);
+  pages = createServer(({ url = "" }, response) => {
+    const policy = decodeURIComponent(url.split("?")[1] ?? "");
+    response.setHeaders(new Headers(policy === "" ? [] : [["content-security-policy", policy]]));
+    const script = scripts.get(url);
+    if (script) response.writeHead(200, { "content-type": "text/javascript" }).end(script);
     else response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html><title>app</title>");
   });
   await new Promise<void>((resolve) => pages.listen(0, "127.0.0.1", resolve));
@@ -233,6 +251,40 @@ test("in a browser: of a page that is not listed, no sealed request arrives", as
     expect(await reading(page, `${service.url}/v1/manifest`)).toBe(200);
     await allowing([pageUrl]);
     expect(await usingVault(page, "carol")).toBe(true);
+  });
+});
+
+test("in a browser: a strict page needs what README says it needs, and its worker recovers while the page lives", async () => {
+  await allowing([pageUrl]);
+  await withChromium(async (page) => {
+    const connect = `connect-src 'self' ${service.url}`;
+    await page.open(`${pageUrl}/?${encodeURIComponent(`default-src 'self'; ${connect}`)}`);
+    expect(await usingVault(page, "dave")).toBe("usage");
+    await page.open(
+      `${pageUrl}/?${encodeURIComponent(`default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; ${connect}`)}`,
+    );
+    const before = page.complaints.length;
+    expect(await usingVault(page, "dave")).toBe(true);
+    const asked = {
+      manifest: Buffer.from(service.manifestBytes).toString("base64"),
+      account: { tenant: TENANT, subject: "dave" },
+      token: await service.issueToken("dave"),
+    };
+    const inWorker = (code: string): Promise<unknown> =>
+      page.evaluate(`new Promise((resolve, reject) => {
+        const { manifest, ...asked } = ${JSON.stringify({ ...asked, code })};
+        const worker = new Worker("/worker.js", { type: "module" });
+        worker.onerror = ({ message }) => reject(new Error(message));
+        worker.onmessage = ({ data }) =>
+          resolve(data.error ?? [data.recovered.backupKey instanceof Uint8Array, data.recovered.attemptsLeft]);
+        worker.postMessage({ ...asked, manifest: Uint8Array.from(atob(manifest), (byte) => byte.charCodeAt(0)) });
+      })`);
+    expect(await inWorker("orchard tandem velvet quarry")).toEqual([true, 10]);
+    expect(await inWorker("orchard tandem velvet query")).toMatchObject({
+      code: "wrong-recovery-code",
+      details: { attemptsLeft: 9 },
+    });
+    expect(page.complaints.slice(before)).toEqual([]);
   });
 });
 
