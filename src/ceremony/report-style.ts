@@ -70,6 +70,7 @@ svg .spare { stroke-dasharray: 5 4; }
 @media (max-width: 34rem) { ul.claims > li { grid-template-columns: 1fr; } dl.facts { grid-template-columns: 1fr; gap: 0; }
   dl.facts dd { margin-bottom: .5rem; } }
 @media print { :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 10pt; }
+  .scroll { overflow: visible; } .scroll table { min-width: 0; } svg { max-width: 100%; height: auto; }
   h2 { break-after: avoid; } tr, .card { break-inside: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; } }
 `;

@@ -25,6 +25,7 @@ import { EvidenceReading } from "../../src/ceremony/evidence-reading.ts";
 import { readEvidence } from "../../src/ceremony/evidence-verify.ts";
 import { type Rehearsal, rehearse } from "../../src/ceremony/rehearse.ts";
 import { planOf } from "../support/ceremony-plan.ts";
+import { printedPage } from "../support/chromium.ts";
 import { STRONGROOM } from "../support/cli.ts";
 import { signList } from "../support/paper-ceremony.ts";
 import { paperOfficer } from "../support/signers.ts";
@@ -219,6 +220,8 @@ describe("at the terminal", () => {
     expect(page).toContain("<strong>REHEARSAL</strong>");
     expect(page).not.toMatch(/<script|<link|<img|\son\w+=|(?:src|href)="(?!#)/);
     expect(await run("show", published, "--out", out)).toMatchObject({ code: 2 });
+    // On paper nothing can be scrolled.
+    expect((await printedPage(out)).overflowing).toEqual([]);
   });
 
   test("show: exit code 1 where a claim does not hold, and the page says which", async () => {
