@@ -161,12 +161,16 @@ class Page {
   }
 
   #showTrust(): void {
-    places.trust.replaceChildren(
+    const { trust } = places;
+    const working = trust.contains(document.activeElement);
+    trust.replaceChildren(
       trustPanel(this.#pins, {
         set: (pins) => this.#usePins(pins),
         forget: () => this.#usePins(undefined),
       }),
     );
+    // The button that was pressed is gone: who works with the keyboard goes on in its place, not at the page's top.
+    if (working) trust.querySelector<HTMLElement>("summary, textarea")?.focus({ preventScroll: true });
   }
 
   #usePins(pins: Pins | undefined): void {

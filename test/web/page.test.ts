@@ -115,6 +115,7 @@ test("in a browser", async () => {
   await withChromium(async (page) => {
     await page.look({});
     await withoutPins(page);
+    await byKeyboard(page);
     await withPins(page);
     await droppedBundles(page);
     await droppedEvidence(page);
@@ -138,6 +139,24 @@ async function withoutPins(page: BrowserPage): Promise<void> {
   expect(await textOf(page, "#checked")).toContain("this is not an announcement");
   await page.evaluate(`document.querySelector("#trust-panel form").requestSubmit()`);
   expect(await textOf(page, "#pins-problem")).toContain("These are no pins");
+}
+
+/** Taking pins and forgetting them leaves the keyboard where it was: in the panel. */
+async function byKeyboard(page: BrowserPage): Promise<void> {
+  const focused = (): Promise<string> =>
+    page.evaluate(`document.activeElement.closest("#trust-panel") && document.activeElement.tagName`);
+  await page.evaluate(`(() => {
+    document.getElementById("pins-text").value = ${JSON.stringify(pinsText(log.pins))};
+    document.querySelector("#trust-panel form button").focus();
+  })()`);
+  await page.press("Enter");
+  expect(await focused()).toBe("SUMMARY");
+  await settled(page);
+  await page.press("Tab");
+  expect(await focused()).toBe("BUTTON");
+  await page.press("Enter");
+  expect(await focused()).toBe("TEXTAREA");
+  await settled(page);
 }
 
 async function withPins(page: BrowserPage): Promise<void> {
