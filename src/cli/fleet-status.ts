@@ -5,7 +5,7 @@ import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { loadServiceConfig } from "../service/config.ts";
 import type { FleetView } from "../service/fleet-parts.ts";
 import type { ClusterReport } from "../store/etcd/inspect.ts";
-import { clusterReports } from "./store.ts";
+import { clusterReports, roleOf } from "./store.ts";
 import { bold, dim, green, printJson, red, say, table, yellow } from "./terminal.ts";
 
 interface StatusOptions {
@@ -86,7 +86,7 @@ function members(site: string, clusters: readonly ClusterReport[]): string {
       const member = cluster.members.find((one) => one.site === site);
       if (!member) return yellow("none");
       if (member.problem !== undefined) return red("down");
-      const role = member.leads ? green("leader") : "follower";
+      const role = roleOf(member);
       return (member.lag ?? 0) > 0 ? `${role}, ${yellow(`${member.lag} behind`)}` : role;
     })
     .join(" ");

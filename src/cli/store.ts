@@ -96,6 +96,12 @@ async function withCluster<T>(
   }
 }
 
+/** A learner takes no part in a majority: its cluster has one member less than it seems. */
+export function roleOf({ role = "follower" }: ClusterReport["members"][number]): string {
+  if (role === "follower") return role;
+  return role === "leader" ? green(role) : yellow(role);
+}
+
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 24 ? 1 : 0)} MiB`;
 
 function describe(report: ClusterReport, mapVersion: number): string {
@@ -109,7 +115,7 @@ function describe(report: ClusterReport, mapVersion: number): string {
     return [
       m.site,
       m.address,
-      m.leads ? green("leader") : "follower",
+      roleOf(m),
       m.version ?? "",
       `${mib(dbBytes)} of ${mib(quotaBytes)} (${Math.round((100 * dbBytes) / Math.max(quotaBytes, 1))} %)`,
       mib(dbBytesInUse),

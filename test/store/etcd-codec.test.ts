@@ -82,8 +82,10 @@ describe("protocol buffers", () => {
       appliedIndex: 9n,
       errors: ["memberID:1 alarm:NOSPACE "],
       dbSizeInUse: 16384n,
+      isLearner: false,
       quota: 8589934592n,
     });
+    expect(decodeStatus(fromHex(`${answer}5001`))).toMatchObject({ isLearner: true });
   });
 
   test("a transaction whose answer lacks its header is no answer", () => {

@@ -202,7 +202,7 @@ describe("moving shards", () => {
     const [old, fresh] = clusters;
     expect(old).toMatchObject({ name: "old", serves: true, unnamed: [] });
     expect(old.members).toHaveLength(3);
-    expect(old.members.filter((member: { leads: boolean }) => member.leads)).toHaveLength(1);
+    expect(old.members.filter((member: { role: string }) => member.role === "leader")).toHaveLength(1);
     expect(old.members[0]).toMatchObject({ site: "site-0", alarms: [], quotaBytes: 8 * 2 ** 30 });
     expect(old.members[0].dbBytes).toBeGreaterThan(old.members[0].dbBytesInUse / 2);
     expect(old.records).toBe(801);

@@ -27,7 +27,7 @@ interface MemberReport {
   /** Why it did not answer; everything below is missing then. */
   readonly problem?: string | undefined;
   readonly version?: string;
-  readonly leads?: boolean;
+  readonly role?: "leader" | "follower" | "learner";
   /** Bytes on disk, and how many of them are in use; the difference is what defragmenting gives back. */
   readonly dbBytes?: number;
   readonly dbBytesInUse?: number;
@@ -86,7 +86,7 @@ export async function inspectCluster(
     return {
       ...place,
       version: status.version,
-      leads: status.leader === status.memberId,
+      role: status.isLearner ? "learner" : status.leader === status.memberId ? "leader" : "follower",
       dbBytes: Number(status.dbSize),
       dbBytesInUse: Number(status.dbSizeInUse),
       quotaBytes: Number(status.quota ?? config.quotaBytes),

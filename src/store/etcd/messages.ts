@@ -79,6 +79,8 @@ export interface StatusResponse {
   readonly quota?: bigint | undefined;
   /** The id of the member that leads; 0 if none does. */
   readonly leader: bigint;
+  /** A member that only listens: it counts for no majority, and answers no requests of ours. */
+  readonly isLearner: boolean;
   readonly raftTerm: bigint;
   readonly appliedIndex: bigint;
   /** Alarms and other complaints, as etcd words them. */
@@ -216,6 +218,7 @@ export function decodeStatus(bytes: Uint8Array): StatusResponse {
     appliedIndex: number(7),
     errors,
     dbSizeInUse: number(9),
+    isLearner: number(10) !== 0n,
     quota: numbers.has(12) ? number(12) : undefined,
   };
 }
