@@ -166,10 +166,14 @@ export function mayHaveCounted(error: StrongroomError): boolean {
   return error.code === "token-refused" || !Object.hasOwn(TABLE, name) || actionFor(error) === "stop";
 }
 
+/** In the details of a login that failed in a way that may have counted. */
+export const NOT_AGAIN = "notAgain";
+
 /** What to do about an error that came from `tokenError`; "fail" for every other error. */
 export function actionFor(error: unknown): CkrAction {
   if (isStrongroomError(error, "token-absent")) return "recycle";
   if (isStrongroomError(error, "pin-incorrect") || isStrongroomError(error, "pin-locked")) return "stop";
+  if (isStrongroomError(error) && error.details[NOT_AGAIN] === true) return "stop";
   const name = isStrongroomError(error) ? error.details.ckr : undefined;
   if (typeof name !== "string") return "fail";
   return (TABLE[name] ?? VENDOR).action;

@@ -220,7 +220,7 @@ export class Connection {
       {
         hint: locked
           ? "the security officer must reset the PIN (C_InitPIN)"
-          : "log in once by hand with the right PIN, which resets the count",
+          : "log in once by hand with the right PIN, which resets the count: `strongroom token inventory` without pin-source",
         details: { ckr: "CKR_PIN_LOCKED" },
       },
     );

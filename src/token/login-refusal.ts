@@ -3,7 +3,7 @@
  * PKCS#11 tells no number of them, only flags.
  */
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
-import { actionFor, mayHaveCounted } from "./ckr.ts";
+import { actionFor, mayHaveCounted, NOT_AGAIN } from "./ckr.ts";
 import { CKF_TOKEN } from "./cryptoki.ts";
 
 type Login = "user" | "so";
@@ -58,9 +58,10 @@ export function refusedLogin(error: unknown, { login, file, flags }: LoginAttemp
     : file
       ? `put the right PIN into ${file}, then start again: nothing tries it twice`
       : "run the command again with the right PIN";
-  return new StrongroomError(
-    action === "stop" ? error.code : "pin-incorrect",
-    `${error.message}, ${which}${left}`,
-    { details: error.details, ...(hint === undefined ? {} : { hint }) },
-  );
+  // Only a token that says so has refused the PIN: others draw conclusions from that.
+  const isSaid = action === "stop";
+  return new StrongroomError(isSaid ? error.code : "token-refused", `${error.message}, ${which}${left}`, {
+    details: { ...error.details, ...(isSaid ? {} : { [NOT_AGAIN]: true }) },
+    ...(hint === undefined ? {} : { hint }),
+  });
 }

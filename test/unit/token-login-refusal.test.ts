@@ -42,6 +42,8 @@ test("a failure that may have cost a try is not followed by another", () => {
     actionFor(told(value, flags)) === "stop";
   // A vendor's own code, and refusals for other reasons than the PIN itself.
   for (const value of [0x80000123, 0x7, 0x200]) expect(stops(value, 0)).toBe(true);
+  // Nobody may conclude from it that the PIN is another one now, as a ceremony does that replaced it.
+  expect(told(0x80000123, 0)).toMatchObject({ code: "token-refused" });
   // Failures that say nothing of the PIN, where the token's own count does.
   for (const value of [0x5, 0x6, 0x30]) {
     expect(stops(value, LOW)).toBe(true);
