@@ -135,7 +135,7 @@ function summarise({ walked, answers, evidence, refusals, proofs }: AuditResult,
   const { head, epochs } = walked;
   if (head)
     say(
-      `the log ${head.checkpoint.origin} has ${head.checkpoint.size} epochs, seen by ${head.witnesses.length} of ${pins.witnesses.length} pinned witnesses`,
+      `the log ${head.checkpoint.origin} ends at epoch ${head.checkpoint.size}, seen by ${head.witnesses.length} of ${pins.witnesses.length} pinned witnesses`,
     );
   if (answers)
     say(answers.asked ? "the auditor was asked for each audit" : "nobody answers for the auditor there");
@@ -150,8 +150,13 @@ function summarise({ walked, answers, evidence, refusals, proofs }: AuditResult,
   for (const { epoch, refusal } of refusals)
     say(red(plain(`${epoch === undefined ? "the log" : `epoch ${epoch}`}: ${refusal.message}`)));
   for (const file of proofs) say(bold(`proof of it, for anybody to check: ${file}`));
-  if (refusals.length === 0)
-    say(green(`all ${epochs.length} epochs of ${pins.namespace} hold, from the pins to the newest`));
+  if (refusals.length > 0) return;
+  const [only, ...more] = epochs;
+  const held =
+    only && more.length === 0
+      ? `the one epoch of ${pins.namespace} holds`
+      : `all ${epochs.length} epochs of ${pins.namespace} hold, from the pins to the newest`;
+  say(green(held));
 }
 
 export function printAudit(result: AuditResult, pins: Pins, options: PrintOptions): void {

@@ -22,7 +22,7 @@ async function run({ data, to, json }: ExportOptions): Promise<void> {
         exported.map(({ namespace, epochs, copied }) => [namespace, `${epochs}`, `${copied}`]),
       )}\n`,
     );
-  say(`${to} is a whole mirror; \`strongroom audit verify --from ${to}\` says whether it holds`);
+  say(`${to} is a whole mirror; \`strongroom audit verify --from ${to} --pins FILE\` says whether it holds`);
 }
 
 /** The command, for auditor.ts. */

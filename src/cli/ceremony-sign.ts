@@ -30,13 +30,13 @@ async function sign(dir: string, { officer, key, plan: path }: SignOptions): Pro
   requireOfficer(plan, officer, signer);
   if (folder.has(EVIDENCE_FILE)) {
     const signed = await addOfficerSignature(folder.dir, signer);
-    say(`${signed} officers have signed the evidence; ${plan.officers.quorum} are needed`);
+    say(`officers that have signed the evidence: ${signed}; needed: ${plan.officers.quorum}`);
     return;
   }
   const approved = await approvePlan(folder, officer, signer);
   say(`plan ${planHash}`);
   for (const line of wordLines(wordsOf(fromHex(planHash)))) say(line);
-  say(`approved by ${approved.join(", ")}; ${plan.officers.quorum} are needed`);
+  say(`approved by ${approved.join(", ")}; needed: ${plan.officers.quorum}`);
 }
 
 /** For ceremony.ts. */
