@@ -172,7 +172,6 @@ export const NOT_AGAIN = "notAgain";
 /** What to do about an error that came from `tokenError`; "fail" for every other error. */
 export function actionFor(error: unknown): CkrAction {
   if (isStrongroomError(error, "token-absent")) return "recycle";
-  if (isStrongroomError(error, "pin-incorrect") || isStrongroomError(error, "pin-locked")) return "stop";
   if (isStrongroomError(error) && error.details[NOT_AGAIN] === true) return "stop";
   const name = isStrongroomError(error) ? error.details.ckr : undefined;
   if (typeof name !== "string") return "fail";
