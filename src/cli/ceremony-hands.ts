@@ -122,16 +122,15 @@ export async function guidedHands(steps: readonly CeremonyStep[]): Promise<Guide
       if (step) announce(step);
       const sheets: ExceptionSheet[] = [];
       for (;;) {
-        const chosen = answered(
-          await select({
-            message: `Step ${id}`,
-            options: [
-              { value: "go", label: "go on" },
-              { value: "sheet", label: "write an exception sheet" },
-              { value: "stop", label: "stop here; resume later" },
-            ],
-          }),
-        );
+        const chosen = await select({
+          message: `Step ${id}`,
+          options: [
+            { value: "go", label: "go on" },
+            { value: "sheet", label: "write an exception sheet" },
+            { value: "stop", label: "stop here; resume later" },
+          ],
+        });
+        // Ctrl-C stops here too: a sheet that was written is kept.
         if (chosen !== "sheet") return { goOn: chosen === "go", sheets };
         sheets.push(await sheet());
       }
@@ -164,16 +163,14 @@ export async function guidedHands(steps: readonly CeremonyStep[]): Promise<Guide
     async exception({ expected, happened }) {
       log.error("That is not what came here.", { output });
       const written = await sheet(expected, happened);
-      const chosen = answered(
-        await select({
-          message: "And now?",
-          options: [
-            { value: true, label: "try it again" },
-            { value: false, label: "stop here" },
-          ],
-        }),
-      );
-      return { ...written, goOn: chosen };
+      const chosen = await select({
+        message: "And now?",
+        options: [
+          { value: true, label: "try it again" },
+          { value: false, label: "stop here" },
+        ],
+      });
+      return { ...written, goOn: chosen === true };
     },
   };
 }

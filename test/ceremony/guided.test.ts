@@ -140,7 +140,17 @@ test("a guided run, with a wrong value, a wrong PIN and exception sheets", async
 
   // The day ends.
   await first.see(`Step ${idOf("challenge")}`);
-  first.press("Down", "Down", "Enter");
+  first.press("Down", "Enter");
+  await first.see("What was expected?", 2);
+  first.type("everybody stays");
+  await first.see("What happened?", 2);
+  first.type("the witness fell ill");
+  await first.see("What was decided, and why?", 3);
+  first.type("stop for today");
+  await first.see("Who decided?", 3);
+  first.press("Enter");
+  await first.see(`Step ${idOf("challenge")}`, 2);
+  first.press("C-c");
   await first.see("ended with 1");
   expect(first.screen()).toContain("resume");
 
@@ -184,6 +194,7 @@ test("a guided run, with a wrong value, a wrong PIN and exception sheets", async
   ]);
   expect(root.filter(({ kind }) => kind === "exception")).toMatchObject([
     { decided: "read in the wrong order; read it out again", by: "Olga" },
+    { happened: "the witness fell ill", decided: "stop for today" },
   ]);
   expect(transcriptOf(dir, "site-a", sha256).filter(({ kind }) => kind === "exception")).toMatchObject([
     { expected: "the room stays closed", happened: "the fire alarm rang", decided: "go on, it was a drill" },
