@@ -214,7 +214,7 @@ describe("what is told before anything is sent", () => {
       [{ subject: "x", manifestSha256: "ab" }, "manifestSha256: must be a SHA-256 in lower-case hex"],
       [{ subject: "x", manifestSha256: "0".repeat(64) }, "the manifest is not the one that is pinned"],
       [{ subject: "x", manifest: "nowhere.json" }, "cannot read the manifest"],
-      [{ subject: "x", manifest: "right" }, "the manifest is not JSON"],
+      [{ subject: "x", manifest: "right" }, "manifest: not JSON"],
       [{ subject: "x", tokenFile: "a", tokenCommand: "b" }, "write either tokenFile or tokenCommand"],
       [{ subject: "x", tokenFile: "right" }, "right holds no account token"],
       [{ subject: "x", tokenCommand: "exit 7" }, "tokenCommand failed with exit code 7"],
