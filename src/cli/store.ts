@@ -109,6 +109,7 @@ function describe(report: ClusterReport, mapVersion: number): string {
     `${bold(`cluster ${report.name}`)}: ${report.serves ? green("serves") : red("does not serve")}`,
   ];
   if (report.problem !== undefined) lines.push(`  ${report.problem}`);
+  if (report.hint !== undefined) lines.push(`  hint: ${report.hint}`);
   const rows = report.members.map((m) => {
     if (m.problem !== undefined) return [m.site, m.address, red(m.problem)];
     const { dbBytes = 0, quotaBytes = 0, dbBytesInUse = 0, alarms = [], lag = 0 } = m;

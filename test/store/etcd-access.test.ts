@@ -1,6 +1,7 @@
 /** Who may connect, and what a vault may touch. */
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type EtcdCluster, type StoreSettings, startEtcdCluster, storeAt } from "../support/etcd-cluster.ts";
@@ -83,6 +84,33 @@ test("files that are missing, or no certificates, are named before anything is o
   await expect(storeAt(cluster, 0, { tls: { ...cluster.vault, key: otherKey } })).rejects.toMatchObject({
     code: "config-invalid",
   });
+});
+
+test("certificates that have expired, ours and a member's, are told as such", async () => {
+  const pki = join(cluster.dir, "pki");
+  const expired = (name: string): Buffer =>
+    execFileSync(
+      "openssl",
+      [
+        ...["x509", "-req", "-in", `${name}.csr`, "-CA", "clients.crt", "-CAkey", "clients.key"],
+        ...["-set_serial", "7", "-days", "-1", "-extfile", `${name}.ext`],
+      ],
+      { cwd: pki, stdio: ["ignore", "pipe", "ignore"] },
+    );
+  const cert = join(pki, "expired.crt");
+  writeFileSync(cert, expired("client-vault"));
+  await refused({ tls: { ...cluster.vault, cert } }, /tls\.cert must be in date/);
+  const member = join(pki, "server-e1.crt");
+  const good = readFileSync(member);
+  writeFileSync(member, expired("server-e1"));
+  try {
+    for (const error of await errorsWith({}))
+      expect(error).toMatchObject({
+        hint: expect.stringMatching(/the member's certificate must be in date/),
+      });
+  } finally {
+    writeFileSync(member, good);
+  }
 });
 
 test("a certificate that is replaced while the service runs is used from then on", async () => {

@@ -121,11 +121,11 @@ export function failureOf(code: status, details: string): Failure {
 const CONNECTION_HINTS: readonly (readonly [RegExp, string])[] = [
   [
     /alert (?:bad certificate|certificate required|unknown ca|certificate unknown|certificate expired)/,
-    "the member refuses this site's certificate: store.etcd.tls.cert must come from the members' --trusted-ca-file",
+    "the member refuses this site's certificate: store.etcd.tls.cert must be in date, from the members' --trusted-ca-file",
   ],
   [
     /unable to verify|self.signed|unable to get|ALTNAME|does not match certificate|expired/,
-    "the member's certificate must come from store.etcd.tls.ca and name the address it is reached at",
+    "the member's certificate must be in date, from store.etcd.tls.ca, and name the address it is reached at",
   ],
 ];
 

@@ -50,6 +50,8 @@ export interface ClusterReport {
   /** Whether a majority answers linearizable reads. */
   readonly serves: boolean;
   readonly problem?: string;
+  /** What to do about it. */
+  readonly hint?: string | undefined;
   readonly members: readonly MemberReport[];
   /** Members of the cluster that the configuration does not name. */
   readonly unnamed: readonly string[];
@@ -117,7 +119,9 @@ export async function inspectCluster(
     return {
       ...base,
       serves: false,
-      problem: isStrongroomError(error) ? error.message : String(error),
+      ...(isStrongroomError(error)
+        ? { problem: error.message, hint: error.hint }
+        : { problem: String(error) }),
       unnamed: [],
     };
   }
