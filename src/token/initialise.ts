@@ -16,7 +16,7 @@ export interface InitialiseOptions {
   readonly modules: readonly string[];
   /** CKA_LABEL of the token: 1 to 32 bytes. */
   readonly label: string;
-  /** Asked only when the PIN is needed; what it gives is wiped. */
+  /** Asked only when the PIN is needed, maybe twice; what it gives is wiped. */
   readonly soPin: () => Promise<Uint8Array>;
   readonly userPin: () => Promise<Uint8Array>;
   /** The label of the token whose keys are to be destroyed. */
@@ -132,6 +132,8 @@ async function make(
 ): Promise<TokenInfo> {
   const before = module.slots().map((other) => module.tokenInfo(other).serial);
   const officer = await options.soPin();
+  // Keys are not destroyed for a user PIN that nobody has.
+  (await options.userPin()).fill(0);
   withPin(officer, (pin) => module.initToken(slot, pin, options.label));
   // Some modules move the token to a new slot, some give it a new serial number; others have its label.
   const labelled = module

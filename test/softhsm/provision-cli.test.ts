@@ -215,6 +215,11 @@ describe.sequential("from a blank token to a fleet of one", () => {
       ...["--so-pin-source", file("wrong"), "--pin-source", file("pin")],
     );
     expect(wrongPin.error).toMatchObject({ code: "pin-incorrect" });
+    const noPin = await run(
+      ...["init", "--uri", module, "--label", "site-b", "--force-erase", "site-a"],
+      ...["--so-pin-source", file("so-pin"), "--pin-source", file("nowhere")],
+    );
+    expect(noPin.error).toMatchObject({ code: "pin-unavailable" });
     expect((await run("inventory", "--uri", uri(), "--fleet", "demo")).code).toBe(0);
 
     const erased = await init("--label", "site-b", "--force-erase", "site-a");
