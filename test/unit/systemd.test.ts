@@ -19,7 +19,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const analyze = (...args: readonly string[]) => spawnSync("systemd-analyze", args, { encoding: "utf8" });
 
-test.runIf(analyze("--version").status === 0).each(UNITS)("%s is understood, and closed", (unit) => {
+test.each(UNITS)("%s is understood, and closed", (unit) => {
   const path = join(folder, basename(unit));
   // What it starts need not be on this machine.
   writeFileSync(path, readFileSync(unit, "utf8").replace(/^ExecStart=\S+/m, "ExecStart=/bin/true"));
