@@ -29,6 +29,7 @@ interface Compose {
         readonly depends_on?: readonly string[] | Readonly<Record<string, unknown>>;
         readonly environment?: Readonly<Record<string, string>>;
         readonly volumes?: readonly string[];
+        readonly ulimits?: Readonly<Record<string, number>>;
       }
     >
   >;
@@ -117,7 +118,8 @@ describe.each(["compose.yaml", "compose-fleet.yaml"])("%s", (name) => {
   const services = Object.entries(compose.services);
 
   test.each(services)("%s names what exists", (_, service) => {
-    const { build, depends_on: dependsOn = [], volumes = [] } = service;
+    const { build, depends_on: dependsOn = [], volumes = [], ulimits } = service;
+    expect(ulimits).toEqual({ core: 0 });
     expect(existsSync(join(ROOT, "softhsm", build?.context ?? "", build?.dockerfile ?? ""))).toBe(true);
     if (build?.target !== undefined)
       expect(dockerfile).toMatch(new RegExp(`^FROM .* AS ${build.target}$`, "m"));
