@@ -45,6 +45,10 @@ export class EtcdRecordStore implements RecordStore {
   readonly #site: string;
   readonly #sign: () => Uint8Array;
   readonly #running: Set<Promise<unknown>> = new Set();
+  /** The cluster's revision after the last check. */
+  #revision = 0n;
+  /** The cluster was found at a lower revision than before. */
+  #setBack: StrongroomError | undefined;
   #closed = false;
 
   constructor({ cluster, keys, site, sign }: EtcdStoreOptions) {
@@ -64,11 +68,26 @@ export class EtcdRecordStore implements RecordStore {
     return this.#run(() => this.#swap(id, expected, value));
   }
 
-  /** A durable write: it needs a majority, space and permission, as a record's does. */
+  /**
+   * A durable write: it needs a majority, space and permission, as a record's does. Every write raises the cluster's
+   * revision; where it has not, an older state of the cluster was restored, and no check succeeds until the site is
+   * started again by somebody who knows.
+   */
   async check(): Promise<void> {
+    const before = this.#revision;
     const put = { key: this.#keys.health(this.#site), value: this.#sign() };
     const request = encodeTxn({ compare: [], success: [{ put }], failure: [] });
-    await this.#run(() => this.#cluster.request(TXN, request, decodeTxn));
+    const { revision } = await this.#run(() => this.#cluster.request(TXN, request, decodeTxn));
+    if (revision <= before)
+      this.#setBack ??= new StrongroomError(
+        "store-unavailable",
+        `etcd cluster ${this.#cluster.name} was set back: it had revision ${before}, and has ${revision} now`,
+        {
+          hint: "a snapshot or a copy of its disks was restored: see hsm-config/etcd, then start the site again",
+        },
+      );
+    else if (revision > this.#revision) this.#revision = revision;
+    if (this.#setBack) throw this.#setBack;
   }
 
   async close(): Promise<void> {
