@@ -4,6 +4,7 @@
  * The tag of a share is checked in the token's run before the share is even unwrapped, so a record that somebody
  * put together from parts of others gets no evaluation at all.
  */
+import { wipe } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { derivationPoints, recoverProduct } from "../crypto/node/point-recovery.ts";
 import { shareKeyName } from "../keys/roles.ts";
@@ -24,6 +25,7 @@ export function createLocalEvaluator(options: { token: Token; share: number }): 
       ]);
       const { mechanism, wrapped, publicKey, xs, tag } = created;
       const evaluated = recoverProduct(request.blindedElement, publicKey, xs);
+      wipe(...xs);
       return { shares: [{ share: number, mechanism, wrapped, publicKey, tag }], evaluated };
     },
 
@@ -35,7 +37,9 @@ export function createLocalEvaluator(options: { token: Token; share: number }): 
       const [xs] = await token.run([
         { op: "evaluate-share", kek, share, points, tag: expectedTag(request, share) },
       ]);
-      return recoverProduct(request.blindedElement, share.publicKey, xs);
+      const evaluated = recoverProduct(request.blindedElement, share.publicKey, xs);
+      wipe(...xs);
+      return evaluated;
     },
   };
 }

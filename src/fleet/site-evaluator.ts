@@ -42,11 +42,17 @@ export interface SiteServiceOptions {
   readonly parts: () => Promise<Pick<SiteStatus, "token" | "store" | "manifest">>;
 }
 
-/** Adds up what the shares of one request gave. @throws internal for none */
+/** Adds up what the shares of one request gave, which is wiped. @throws internal for none */
 export function sumOf(points: readonly Uint8Array[]): Uint8Array {
   const [first, ...others] = points;
   if (!first) throw new StrongroomError("internal", "a sum of no points");
-  return others.reduce(addPoints, first);
+  const sum = others.reduce((before, point) => {
+    const after = addPoints(before, point);
+    wipe(before, point);
+    return after;
+  }, Uint8Array.from(first));
+  wipe(first);
+  return sum;
 }
 
 function invalid(message: string): StrongroomError {
@@ -142,6 +148,7 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
           return { share: numbers[i] ?? 0, mechanism, wrapped, publicKey, tag };
         });
         const products = created.map(({ publicKey, xs }) => recoverProduct(blindedElement, publicKey, xs));
+        wipe(...created.flatMap(({ xs }) => xs));
         return { shares, partial: sumOf(products) };
       }),
 
@@ -168,6 +175,7 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
         const products = evaluated.map((xs, i) =>
           recoverProduct(blindedElement, shares[i]?.publicKey ?? new Uint8Array(0), xs),
         );
+        wipe(...evaluated.flat());
         return { partial: sumOf(products) };
       }),
 
