@@ -28,6 +28,7 @@ import {
 import { decrypt, encrypt } from "../../src/crypto/node/aes-gcm.ts";
 import { expand, extract } from "../../src/crypto/node/hkdf.ts";
 import { addPoints, compressPoint, decompressPoint, GENERATOR } from "../../src/crypto/node/p256.ts";
+import { MAX_EARLIER_ATTEMPTS } from "../../src/vault/record.ts";
 import { type Manifest, manifestKey } from "../../src/wire/manifest.ts";
 import {
   type Answers,
@@ -99,9 +100,11 @@ export function createLoadClient(url: string, manifest: Manifest, site: number =
   const shared = newContext();
   const fresh: (typeof shared)[] = [];
   const akePoint = fromHex(manifestKey(manifest, "ake").publicKey);
-  // dh2 = 2·S, and the same two blinded elements in turn: a repeated element would count as a repeated request.
+  // dh2 = 2·S, and the same few blinded elements in turn: one that a record remembers would be a repeated request.
   const dh2 = compressPoint(addPoints(akePoint, akePoint));
-  const blinded = [11n, 13n].map((scalar) => p256.Point.BASE.multiply(scalar).toBytes(true));
+  const blinded = Array.from({ length: MAX_EARLIER_ATTEMPTS + 2 }, (_, i) =>
+    p256.Point.BASE.multiply(BigInt(11 + i)).toBytes(true),
+  );
   const pair = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const receiptKey: KeyObject = createPrivateKey(pair.privateKey.export({ format: "pem", type: "sec1" }));
   const spki = pair.publicKey.export({ format: "der", type: "spki" });
@@ -188,7 +191,7 @@ export function createLoadClient(url: string, manifest: Manifest, site: number =
     },
 
     async recover(load) {
-      const element = blinded[load.next++ % 2] ?? EMPTY;
+      const element = blinded[load.next++ % blinded.length] ?? EMPTY;
       const ke1 = concat(element, randomBytes(32), compressPoint(TWO));
       const start = await send({ op: "recover-start", accountToken: load.token, ke1 });
       const receipt = sign("sha256", receiptMessage({ fleet, ...start }), {
