@@ -279,7 +279,7 @@ test("no order of requests gets more out of a site than its bound", () => {
       admitted += world.admitted;
       for (const [reason, count] of world.refusals) refusals.set(reason, (refusals.get(reason) ?? 0) + count);
     }),
-    { numRuns: 1_500 },
+    { numRuns: 3_000 },
   );
   // What was to be tried did happen.
   expect(admitted).toBeGreaterThan(3_000);

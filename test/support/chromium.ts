@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { pathToFileURL } from "node:url";
+import { until } from "./http.ts";
 
 export interface PrintedPage {
   /** Sheets of A4. */
@@ -244,8 +245,15 @@ export async function withChromium<T>(use: (page: BrowserPage) => Promise<T>): P
     failed.catch(() => undefined);
     child.kill("SIGKILL");
     await gone;
-    // Its other processes write there until they notice that it is gone.
-    rmSync(profile, { recursive: true, force: true, maxRetries: 20 });
+    // Its other processes write there until they notice that it is gone, and rmSync looks for files only once.
+    await until(() => {
+      try {
+        rmSync(profile, { recursive: true, force: true });
+        return true;
+      } catch {
+        return false;
+      }
+    });
   }
 }
 
