@@ -77,7 +77,7 @@ function hpkeContext(fleet: string, recipient: Uint8Array) {
 /** An account of the load: what it registered, and its next attempt's blinded element. */
 export interface LoadAccount {
   readonly account: Account;
-  readonly token: string;
+  token: string;
   next: number;
 }
 

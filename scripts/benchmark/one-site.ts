@@ -59,8 +59,8 @@ async function accountsOf(site: Site, count: number): Promise<LoadAccount[]> {
 }
 
 /** Tokens live ten minutes at most, so each phase has its own. */
-async function refreshed(site: Site, all: readonly LoadAccount[]): Promise<LoadAccount[]> {
-  return Promise.all(all.map(async (one) => ({ ...one, token: await site.issueToken(one.account.subject) })));
+async function refresh(site: Site, all: readonly LoadAccount[]): Promise<void> {
+  for (const one of all) one.token = await site.issueToken(one.account.subject);
 }
 
 interface Measured {
@@ -98,9 +98,9 @@ async function measure(site: Site, options: OneSiteOptions, watched: number): Pr
     let rssBytesPeak = rssBytesAtStart;
     let done = register.count + recover.count;
     while (done < watched) {
-      const fresh = await refreshed(site, all);
+      await refresh(site, all);
       const count = Math.min(5_000, watched - done);
-      done += (await load((i) => client.recover(pick(fresh, i)), { count })).count;
+      done += (await load((i) => client.recover(pick(all, i)), { count })).count;
       rssBytesPeak = Math.max(rssBytesPeak, service.rssBytes());
       say(`  ${done} of ${watched} operations, ${(service.rssBytes() / 1e6).toFixed(0)} MB`);
     }
