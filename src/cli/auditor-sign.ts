@@ -8,7 +8,6 @@ import { StrongroomError } from "../base/errors.ts";
 import { EVIDENCE_FILE } from "../ceremony/evidence-files.ts";
 import { readEvidenceFiles } from "../ceremony/evidence-folder.ts";
 import { openEvidence } from "../ceremony/evidence-statement.ts";
-import { decodeAnnouncement } from "../wire/announcement.ts";
 import { withNamespace } from "./auditor-namespace.ts";
 import { dataOption } from "./auditor-serve.ts";
 import { digestOf, readAnnouncement, readBytes } from "./bundle-files.ts";
@@ -36,8 +35,7 @@ async function handIn(namespace: AuditedNamespace, dir: string): Promise<void> {
 }
 
 async function sign(options: SignOptions): Promise<void> {
-  const bytes = readAnnouncement(options.announcement);
-  const announcement = decodeAnnouncement(bytes);
+  const { bytes, announcement } = readAnnouncement(options.announcement);
   const digest = digestOf(bytes);
   const name = options.namespace ?? announcement.namespace;
   await withNamespace(options.data, name, async (namespace) => {

@@ -56,8 +56,7 @@ interface Proposed {
 
 /** @throws usage, bundle-refused, decode-failed, file-failed */
 function proposedIn({ announcement: file, previous }: CountersignOptions): Proposed {
-  const bytes = readAnnouncement(file);
-  const announcement = decodeAnnouncement(bytes);
+  const { bytes, announcement } = readAnnouncement(file);
   const late = untimely(announcement, Date.now());
   if (late) throw late;
   const digest = sha256HexOf(bytes);
@@ -67,7 +66,7 @@ function proposedIn({ announcement: file, previous }: CountersignOptions): Propo
     throw new StrongroomError("usage", `epoch ${announcement.epoch} needs --previous`, {
       hint: "the bundle of the epoch before says which keys are trusted for this one",
     });
-  const last = utf8(readBundle(previous).announcement);
+  const last = utf8(readBundle(previous).bundle.announcement);
   if (sha256HexOf(last) !== announcement.previous) throw refused("broken-chain", previous);
   const before = decodeAnnouncement(last);
   return { bytes, digest, announcement, before, keys: before.keys };

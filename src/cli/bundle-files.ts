@@ -8,7 +8,7 @@ import { sha256HexOf } from "../base/node/sha256.ts";
 import { type BundleSources, bundleSources } from "../client/bundle-sources.ts";
 import { type Contradiction, decodeContradiction } from "../trust/contradiction.ts";
 import { decodePins, type Pins } from "../trust/pins.ts";
-import { decodeAnnouncement } from "../wire/announcement.ts";
+import { type Announcement, decodeAnnouncement } from "../wire/announcement.ts";
 import { type Bundle, decodeBundle, MAX_BUNDLE_BYTES } from "../wire/bundle.ts";
 import { fileFailed } from "./client-run.ts";
 
@@ -48,29 +48,20 @@ export function readPins(path: string): Pins {
   return decoded(path, "the pins", decodePins, "pins are what `strongroom bundle pins` prints");
 }
 
-const BUNDLE_HINT = "a bundle is what `strongroom bundle countersign` and `strongroom auditor log` write";
-
-/** @throws file-failed, decode-failed */
-export function readBundle(path: string): Bundle {
-  return decoded(path, "the bundle", decodeBundle, BUNDLE_HINT);
+/** With its bytes, for whoever verifies them. @throws file-failed, decode-failed */
+export function readBundle(path: string): { readonly bytes: Uint8Array; readonly bundle: Bundle } {
+  const hint = "a bundle is what `strongroom bundle countersign` and `strongroom auditor log` write";
+  return decoded(path, "the bundle", (bytes) => ({ bytes, bundle: decodeBundle(bytes) }), hint);
 }
 
-const checked =
-  (decode: (bytes: Uint8Array) => unknown): ((bytes: Uint8Array) => Uint8Array) =>
-  (bytes) => {
-    decode(bytes);
-    return bytes;
-  };
-
-/** The bytes of one, for whoever verifies it. @throws file-failed, decode-failed */
-export function readBundleBytes(path: string): Uint8Array {
-  return decoded(path, "the bundle", checked(decodeBundle), BUNDLE_HINT);
-}
-
-/** The bytes of an announcement, which are what is signed. @throws file-failed, decode-failed */
-export function readAnnouncement(path: string): Uint8Array {
+/** With its bytes, which are what is signed. @throws file-failed, decode-failed */
+export function readAnnouncement(path: string): {
+  readonly bytes: Uint8Array;
+  readonly announcement: Announcement;
+} {
   const hint = "an announcement is what `strongroom bundle propose` writes";
-  return decoded(path, "the announcement", checked(decodeAnnouncement), hint);
+  const decode = (bytes: Uint8Array) => ({ bytes, announcement: decodeAnnouncement(bytes) });
+  return decoded(path, "the announcement", decode, hint);
 }
 
 /** @throws file-failed, decode-failed */

@@ -60,13 +60,13 @@ async function previousOf({
   if (previous !== undefined && from !== undefined)
     throw new StrongroomError("usage", "write either --previous or --from");
   const pins = pinsFile === undefined ? undefined : readPins(pinsFile);
-  const bundle = previous === undefined ? undefined : readBundle(previous);
-  const name = pins?.namespace ?? bundle?.audit.namespace ?? namespace;
+  const before = previous === undefined ? undefined : readBundle(previous);
+  const name = pins?.namespace ?? before?.bundle.audit.namespace ?? namespace;
   if (from !== undefined && pins === undefined)
     throw new StrongroomError("usage", "--from needs --pins: what a server says is not believed");
   if (pins && name !== undefined) {
     const place = from === undefined ? undefined : bundlePlace(from, name);
-    const bytes = place ? await place.newest() : readBytes(previous ?? "", "the bundle");
+    const bytes = place ? await place.newest() : (before?.bytes ?? new Uint8Array(0));
     const bundleOf = place?.bundleOf ?? (async () => undefined);
     // Whether it has expired does not matter for what follows it.
     const { state, refusal } = await catchUp(bytes, { pins, state: undefined, now: Date.now(), bundleOf });
@@ -74,7 +74,7 @@ async function previousOf({
       throw refusal ?? new StrongroomError("internal", "neither a state nor a refusal");
     return announcementIn(state.bundle.announcement);
   }
-  return bundle && announcementIn(bundle.announcement);
+  return before && announcementIn(before.bundle.announcement);
 }
 
 function announcementIn(text: string): Previous {

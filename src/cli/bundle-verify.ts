@@ -17,7 +17,7 @@ import { type Announcement, decodeAnnouncement } from "../wire/announcement.ts";
 import { decodeBundle } from "../wire/bundle.ts";
 import { decodeManifest, servingSites } from "../wire/manifest.ts";
 import { evidenceHash } from "./auditor-exchange.ts";
-import { bundlePlace, digestOf, readBundle, readBundleBytes, readBytes, readPins } from "./bundle-files.ts";
+import { bundlePlace, digestOf, readBundle, readBytes, readPins } from "./bundle-files.ts";
 import { wholeNumber } from "./option-values.ts";
 import { bold, dim, green, printJson, say, table, yellow } from "./terminal.ts";
 
@@ -67,7 +67,7 @@ async function verify(
 ): Promise<void> {
   const pins = readPins(pinsFile);
   const place = from === undefined ? undefined : bundlePlace(from, pins.namespace);
-  const bytes = readBundleBytes(file);
+  const { bytes } = readBundle(file);
   const { state, refusal } = await catchUp(bytes, {
     pins,
     state: undefined,
@@ -110,7 +110,7 @@ async function verify(
 }
 
 function show(file: string, { json }: { readonly json?: boolean }): void {
-  const bundle = readBundle(file);
+  const { bundle } = readBundle(file);
   const announcement = decodeAnnouncement(utf8(bundle.announcement));
   if (json) {
     printJson({ ...bundle, announcement });
@@ -149,7 +149,7 @@ async function pins(file: string | undefined, options: PinsOptions): Promise<voi
   if (from !== undefined && namespace === undefined)
     throw new StrongroomError("usage", "--from needs --namespace");
   const bytes =
-    file === undefined ? await bundlePlace(from ?? "", namespace ?? "").newest() : readBundleBytes(file);
+    file === undefined ? await bundlePlace(from ?? "", namespace ?? "").newest() : readBundle(file).bytes;
   const bundle = decodeBundle(bytes);
   const { keys, epoch, namespace: name } = decodeAnnouncement(utf8(bundle.announcement));
   for (const vkey of witness)
