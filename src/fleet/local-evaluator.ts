@@ -4,9 +4,8 @@
  * The tag of a share is checked in the token's run before the share is even unwrapped, so a record that somebody
  * put together from parts of others gets no evaluation at all.
  */
-import { wipe } from "../base/bytes.ts";
 import { StrongroomError } from "../base/errors.ts";
-import { derivationPoints, recoverProduct } from "../crypto/node/point-recovery.ts";
+import { derivationPoints, takeProduct } from "../crypto/node/point-recovery.ts";
 import { shareKeyName } from "../keys/roles.ts";
 import type { Token } from "../token/token.ts";
 import type { Evaluator } from "../vault/evaluator.ts";
@@ -24,8 +23,7 @@ export function createLocalEvaluator(options: { token: Token; share: number }): 
         { op: "create-share", kek, points, tag: shareTag(request, number) },
       ]);
       const { mechanism, wrapped, publicKey, xs, tag } = created;
-      const evaluated = recoverProduct(request.blindedElement, publicKey, xs);
-      wipe(...xs);
+      const evaluated = takeProduct(request.blindedElement, publicKey, xs);
       return { shares: [{ share: number, mechanism, wrapped, publicKey, tag }], evaluated };
     },
 
@@ -37,9 +35,7 @@ export function createLocalEvaluator(options: { token: Token; share: number }): 
       const [xs] = await token.run([
         { op: "evaluate-share", kek, share, points, tag: expectedTag(request, share) },
       ]);
-      const evaluated = recoverProduct(request.blindedElement, share.publicKey, xs);
-      wipe(...xs);
-      return evaluated;
+      return takeProduct(request.blindedElement, share.publicKey, xs);
     },
   };
 }

@@ -8,7 +8,7 @@ import { concat, equal, wipe } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { StrongroomError } from "../base/errors.ts";
 import { addPoints } from "../crypto/node/p256.ts";
-import { derivationPoints, recoverProduct } from "../crypto/node/point-recovery.ts";
+import { derivationPoints, takeProduct } from "../crypto/node/point-recovery.ts";
 import { shareKeyName } from "../keys/roles.ts";
 import type { RecordStore } from "../store/record-store.ts";
 import type { CreateShareStep, EvaluateShareStep, HmacStep, Token } from "../token/token.ts";
@@ -147,8 +147,7 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
         const shares = created.map(({ mechanism, wrapped, publicKey, tag }, i): Share => {
           return { share: numbers[i] ?? 0, mechanism, wrapped, publicKey, tag };
         });
-        const products = created.map(({ publicKey, xs }) => recoverProduct(blindedElement, publicKey, xs));
-        wipe(...created.flatMap(({ xs }) => xs));
+        const products = created.map(({ publicKey, xs }) => takeProduct(blindedElement, publicKey, xs));
         return { shares, partial: sumOf(products) };
       }),
 
@@ -173,9 +172,8 @@ export function createSiteService(options: SiteServiceOptions): SiteService {
         );
         const evaluated = await token.run(steps);
         const products = evaluated.map((xs, i) =>
-          recoverProduct(blindedElement, shares[i]?.publicKey ?? new Uint8Array(0), xs),
+          takeProduct(blindedElement, shares[i]?.publicKey ?? new Uint8Array(0), xs),
         );
-        wipe(...evaluated.flat());
         return { partial: sumOf(products) };
       }),
 

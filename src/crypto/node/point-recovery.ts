@@ -26,7 +26,7 @@
  * token. P + G is the identity only for P = −G, one of these two. P = G would also make it a tangent. For any
  * other P, x1 = xK is a lie.
  */
-import { equal } from "../../base/bytes.ts";
+import { equal, wipe } from "../../base/bytes.ts";
 import { StrongroomError } from "../../base/errors.ts";
 import {
   type AffinePoint,
@@ -127,4 +127,13 @@ export function recoverProduct(
   if (!product)
     throw new StrongroomError("token-failed", "the token's two x-coordinates do not fit together");
   return fromAffine(product);
+}
+
+/** As `recoverProduct`, for whoever needs the token's answers no more: they are wiped. */
+export function takeProduct(point: Uint8Array, publicKey: Uint8Array, xs: readonly Uint8Array[]): Uint8Array {
+  try {
+    return recoverProduct(point, publicKey, xs);
+  } finally {
+    wipe(...xs);
+  }
 }
