@@ -6,15 +6,14 @@
 import { randomBytes } from "node:crypto";
 import { equal } from "../base/bytes.ts";
 import type { Template } from "../token/attributes.ts";
-import { CKM } from "../token/cryptoki.ts";
 import { type Check, fail, type Outcome, pass, refusalOf, unsupported } from "../token/doctor/check.ts";
 import { hmacSha256 } from "../token/doctor/software.ts";
 import type { Workbench } from "../token/doctor/workbench.ts";
 import { driftOf, namesOf, readAttributes } from "../token/objects.ts";
 import type { ObjectHandle } from "../token/session.ts";
 import { halvesProblem } from "./key-proof.ts";
-import { attributeSupport } from "./provision.ts";
-import { type KeySpec, ROLES, type RoleName } from "./roles.ts";
+import { attributeSupport, expected, generate } from "./provision.ts";
+import type { KeySpec, RoleName } from "./roles.ts";
 import { type KeyTemplates, keyTemplates, type ObjectTemplate, type Stage } from "./templates.ts";
 import { oaepHashes } from "./transport.ts";
 import { oaepMechanism } from "./travel.ts";
@@ -28,25 +27,19 @@ const passing = ({ create, expect }: ObjectTemplate): ObjectTemplate => ({
 });
 
 const spec = (role: RoleName): KeySpec => ({ name: role, role, label: `strongroom/doctor/${role}` });
-const templatesOf = ({ profile }: Workbench, role: RoleName, stage: Stage): KeyTemplates =>
-  keyTemplates(spec(role), stage, attributeSupport(profile));
+
+function templatesOf({ profile }: Workbench, role: RoleName, stage: Stage): KeyTemplates {
+  const lasting = keyTemplates(spec(role), stage, attributeSupport(profile));
+  return lasting.kind === "secret"
+    ? { ...lasting, secret: passing(lasting.secret) }
+    : { ...lasting, private: passing(lasting.private), public: passing(lasting.public) };
+}
 
 function make(bench: Workbench, role: RoleName): readonly (readonly [ObjectHandle, Template])[] {
-  const { session } = bench;
   const templates = templatesOf(bench, role, "sealed");
-  const { aesKeygen, genericKeygen, ecKeygen } = session.traits.mechanisms;
-  if (templates.kind === "secret") {
-    const { create, expect } = passing(templates.secret);
-    const mechanism = ROLES[role].type === "aes-256" ? aesKeygen : genericKeygen;
-    return [[bench.keep(session.generateKey({ mechanism }, create)), expect]];
-  }
-  const [open, own] = [passing(templates.public), passing(templates.private)];
-  const mechanism = ROLES[role].type === "ec-p256" ? ecKeygen : CKM.RSA_PKCS_KEY_PAIR_GEN;
-  const pair = session.generateKeyPair({ mechanism }, open.create, own.create);
-  return [
-    [bench.keep(pair.privateKey), own.expect],
-    [bench.keep(pair.publicKey), open.expect],
-  ];
+  const objects = generate(bench.session, spec(role), templates).map((object) => bench.keep(object));
+  const expects = expected(templates).map(([, expect]) => expect);
+  return objects.map((object, i) => [object, expects[i] ?? {}]);
 }
 
 function templatesAreKept(bench: Workbench): Outcome {
@@ -84,8 +77,7 @@ function keysTravel(bench: Workbench): Outcome {
       tried.push(hash);
       const mechanism = oaepMechanism(hash);
       const wrapped = session.wrap(mechanism, half, key);
-      const { create } = passing(arriving.secret);
-      const arrived = bench.keep(session.unwrap(mechanism, own, wrapped, create));
+      const arrived = bench.keep(session.unwrap(mechanism, own, wrapped, arriving.secret.create));
       const data = Uint8Array.from(randomBytes(32));
       const mac = session.sign(session.traits.mechanisms.hmac, arrived, data);
       if (!equal(mac, hmacSha256(value, data))) return fail(`${hash}: another key arrived`);

@@ -87,7 +87,8 @@ export function provisioned(reports: readonly KeyReport[]): boolean {
   return reports.every(({ state }) => state === "ok" || state === "created");
 }
 
-function expected(templates: KeyTemplates): readonly (readonly [Part, Template])[] {
+/** What each object of a key should be like, in the order of `generate`. */
+export function expected(templates: KeyTemplates): readonly (readonly [Part, Template])[] {
   return templates.kind === "secret"
     ? [["secret key", templates.secret.expect]]
     : [
@@ -151,7 +152,7 @@ function create(session: TokenSession, spec: KeySpec, templates: KeyTemplates): 
 }
 
 /** The objects, the one that holds the secret first. */
-function generate(
+export function generate(
   session: TokenSession,
   spec: KeySpec,
   templates: KeyTemplates,
