@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { isStrongroomError, StrongroomError } from "../base/errors.ts";
 import { loadServiceConfig } from "../service/config.ts";
 import type { FleetView } from "../service/fleet-parts.ts";
+import { urlFromHere } from "../service/listener.ts";
 import type { ClusterReport } from "../store/etcd/inspect.ts";
 import { clusterReports, roleOf } from "./store.ts";
 import { bold, dim, green, printJson, red, say, table, yellow } from "./terminal.ts";
@@ -36,13 +37,12 @@ function operationsUrl({ config, url }: StatusOptions): string {
     });
   }
   const { listen, operations } = loadServiceConfig(config);
-  const { host, port } = operations ?? listen;
-  if (port === 0)
+  const address = operations ?? listen;
+  if (address.port === 0)
     throw new StrongroomError("usage", "the configuration leaves the port to the system", {
       hint: "say where the site's operations are with --url",
     });
-  const reached = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  return `http://${reached.includes(":") ? `[${reached}]` : reached}:${port}`;
+  return urlFromHere(address);
 }
 
 /** @throws unavailable */

@@ -4,12 +4,13 @@
  */
 import { equal } from "../base/bytes.ts";
 import { isStrongroomError, type StrongroomError } from "../base/errors.ts";
+import { readLimited } from "../base/read-limited.ts";
 import { assertCanBegin, openStore, willBeNew } from "../store/open-store.ts";
 import type { StoreConfig } from "../store/store-config.ts";
 import { openBundles } from "./bundles.ts";
 import type { Listen, ServiceConfig } from "./config-schema.ts";
 import { proveKeys } from "./key-proof.ts";
-import { listen } from "./listener.ts";
+import { listen, urlFromHere } from "./listener.ts";
 import { createServiceLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { readSite, type Site } from "./site.ts";
@@ -50,12 +51,13 @@ async function checkToken(config: ServiceConfig, site: Site): Promise<void> {
 }
 
 /** Whether this site's service is what listens there. */
-async function isRunning({ host, port }: Listen, { manifestBytes }: Site): Promise<boolean> {
-  const reached = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
-  const url = `http://${reached.includes(":") ? `[${reached}]` : reached}:${port}/v1/manifest`;
+async function isRunning(listens: Listen, { manifestBytes }: Site): Promise<boolean> {
+  const url = `${urlFromHere(listens)}/v1/manifest`;
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(RUNNING_MS) });
-    return equal(new Uint8Array(await answer.arrayBuffer()), manifestBytes);
+    // A stranger there may send without an end.
+    const bytes = await readLimited(answer, manifestBytes.length);
+    return bytes !== undefined && equal(bytes, manifestBytes);
   } catch {
     return false;
   }

@@ -19,6 +19,14 @@ export interface Listener {
 const KEEP_ALIVE_MS = 65_000;
 const SWEEP_MS = 50;
 
+const httpUrl = (host: string, port: number): string =>
+  `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+
+/** Where this machine reaches what listens there; the port must be known. */
+export function urlFromHere({ host, port }: Listen): string {
+  return httpUrl(host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host, port);
+}
+
 /** @throws config-invalid if the address cannot be listened on */
 export async function listen(
   { host, port }: Listen,
@@ -56,7 +64,7 @@ export async function listen(
   const address = server.address();
   const bound = typeof address === "object" && address !== null ? address.port : port;
   return {
-    url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}`,
+    url: httpUrl(host, bound),
     stop: () =>
       new Promise((resolve) => {
         // A connection that was busy when the listener closed is idle later, and would stay for its keep-alive time.
