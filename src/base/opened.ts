@@ -1,8 +1,8 @@
 /** What has been opened so far, closed in reverse. */
 export class Opened {
-  readonly #closers: (() => Promise<void> | void)[] = [];
+  readonly #closers: (() => unknown)[] = [];
 
-  add(close: () => Promise<void> | void): void {
+  add(close: () => unknown): void {
     this.#closers.push(close);
   }
 

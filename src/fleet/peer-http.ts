@@ -37,7 +37,7 @@ async function readAll(response: IncomingMessage): Promise<Uint8Array> {
 }
 
 /** Such as `ECONNREFUSED`, `CERT_HAS_EXPIRED`; the messages of such errors quote what came from the network. */
-function reasonOf(error: unknown): string {
+function codeInWords(error: unknown): string {
   const code = errnoOf(error);
   if (code === "ABORT_ERR") return ": no answer in time";
   return code !== undefined && /^[A-Z][A-Z0-9_]+$/.test(code) ? `: ${code}` : "";
@@ -69,7 +69,7 @@ export function createPeerHttp(site: string, base: string, tls: PeerTls = {}): P
       } catch (cause) {
         throw new StrongroomError(
           "peer-unavailable",
-          `${site} cannot be reached at ${url.origin}${reasonOf(cause)}`,
+          `${site} cannot be reached at ${url.origin}${codeInWords(cause)}`,
           {
             cause,
             details: { stale },

@@ -55,7 +55,7 @@ export async function startSigningService<T extends Signing>(
   const log = createServiceLog(config.log.level, output);
   const metrics = createBaseMetrics();
   const opened = new Opened();
-  opened.add(async () => void (await log.flush()));
+  opened.add(() => log.flush());
   try {
     const signing = await kind.open(tokenObserver(metrics, log));
     opened.add(() => signing.close());

@@ -158,7 +158,7 @@ export async function startService(config: ServiceConfig, output?: LogOutput): P
   const log = createServiceLog(config.log.level, output);
   const metrics = createMetrics();
   const opened = new Opened();
-  opened.add(async () => void (await log.flush()));
+  opened.add(() => log.flush());
   try {
     const bundles = await openShelf(config, site, log, metrics);
     opened.add(() => bundles?.close());
